@@ -1,0 +1,41 @@
+"""From scores to a distribution over allowed offers, and tensors that follow the data to its device."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+FORBIDDEN = -1e8
+"""Logit of a forbidden offer: finite, so that p * log p is 0 and not NaN; its probability underflows to exactly 0."""
+
+
+def best_allowed(score: Tensor, mask: Tensor) -> Tensor:
+    """Return the allowed offer with the highest score, shape (n,), int64; the first one of equals."""
+    return score.masked_fill(~mask, -torch.inf).argmax(dim=1)
+
+
+def certain(offer: Tensor, n_actions: int) -> Tensor:
+    """Return the distribution that gives `offer`, shape (n,), all its weight; shape (n, n_actions), float32."""
+    dist = torch.zeros(len(offer), n_actions, device=offer.device)
+    return dist.scatter_(1, offer.unsqueeze(1), 1.0)
+
+
+def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return log-probabilities over allowed offers, shape of `logits`; `FORBIDDEN`, roughly, elsewhere."""
+    return torch.log_softmax(logits.masked_fill(~mask, FORBIDDEN), dim=1)
+
+
+class Placed:
+    """Tensors that follow the data: copied to a device once, when the first decision is made there."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._at = {torch.device("cpu"): {name: value.detach().cpu().contiguous() for name, value in tensors.items()}}
+
+    def on(self, device: torch.device) -> dict[str, Tensor]:
+        if device not in self._at:
+            self._at[device] = {name: value.to(device) for name, value in self._at[torch.device("cpu")].items()}
+        return self._at[device]
+
+    def data(self) -> dict[str, Tensor]:
+        """Return the tensors on the CPU."""
+        return dict(self._at[torch.device("cpu")])

@@ -1,0 +1,63 @@
+"""The shape of a decision: what a policy sees, what it answers, how both travel in one flat row."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+Array = TypeVar("Array")
+
+
+@dataclass(frozen=True, eq=False)
+class Context(Generic[Array]):
+    """What is known of n customers before this week's offer is chosen.
+
+    Attributes:
+        features: Standardised, clipped to [-10, 10], shape (n, n_features), float32.
+        mask: True where an offer is allowed, shape (n, n_actions), bool; column 0 is always True.
+        price: Budget price λ, the extra worth of one unit of promo money [USD/USD], shape (n,), float32, >= 0.
+    """
+
+    features: Array
+    mask: Array
+    price: Array
+
+
+class Policy(Protocol[Array]):
+    """Decides: one method, whatever stands behind it."""
+
+    def action_dist(self, context: Context[Array]) -> Array:
+        """Return each customer's distribution over offers.
+
+        Returns:
+            Probabilities, shape (n, n_actions); rows sum to 1, forbidden offers get exactly 0.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ObservationLayout:
+    """Where the parts of a `Context` stand in one flat observation row: features, λ, mask.
+
+    Works on numpy arrays and torch tensors alike, with slices alone.
+    """
+
+    feature_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+
+    @property
+    def n_features(self) -> int:
+        return len(self.feature_names)
+
+    @property
+    def n_actions(self) -> int:
+        return len(self.action_names)
+
+    @property
+    def width(self) -> int:
+        return self.n_features + 1 + self.n_actions
+
+    def split(self, row: Any) -> Context[Any]:
+        """Cut flat rows, shape (n, width), into a `Context` of the same array type."""
+        features = row[:, : self.n_features]
+        price = row[:, self.n_features]
+        mask = row[:, self.n_features + 1 :] > 0.5
+        return Context(features=features, mask=mask, price=price)

@@ -1,0 +1,139 @@
+"""The campaign as a Gymnasium environment: one customer, and a true batch of them, on the same dynamics."""
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
+
+from campaigns.decision import ObservationLayout
+from campaigns.errors import InputError
+from envs.world import Episode, World, begin, draw_noise, observe, take_step
+
+Rows = NDArray[np.float32]
+MAX_PRICE = 1000.0
+BOUND = 10.0
+
+
+def observation_space(layout: ObservationLayout) -> spaces.Box:
+    """Return the space of one observation row: features in [-10, 10], λ in [0, 1000], mask in [0, 1]."""
+    parts = (layout.n_features, 1, layout.n_actions)
+    low = np.repeat(np.float32([-BOUND, 0.0, 0.0]), parts)
+    high = np.repeat(np.float32([BOUND, MAX_PRICE, 1.0]), parts)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], Rows]):
+    """n customers on one clock; all of them end in the same week and begin anew within that step.
+
+    The reward is the week's uplift in net margin over the shadow [USD], less λ times what the offers cost. A forbidden
+    action becomes offer 0 and is counted in `info["violations"]`.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def __init__(self, num_envs: int, world: World, seed: int | None = None) -> None:
+        if num_envs < 1:
+            raise InputError(f"num_envs is {num_envs}; an environment has at least 1 customer")
+        self.num_envs = num_envs
+        self.world = world
+        self.layout = world.observer.layout(world.market)
+        self.single_observation_space = observation_space(self.layout)
+        self.single_action_space = spaces.Discrete(self.layout.n_actions)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._device = world.pool.weeks_seen.device
+        self._generator = torch.Generator(self._device)
+        self._generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+        self._episode: Episode | None = None
+
+    @property
+    def horizon(self) -> int:
+        """Steps of an episode."""
+        return self.world.market.horizon.weeks
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Rows, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self._generator.manual_seed(seed)
+        return self._begin(), {}
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[Rows, Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        if self._episode is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        action = self._checked(actions)
+        noise = draw_noise(self.num_envs, self._generator, self._device)
+        self._episode, outcome, uplift = take_step(self.world, self._episode, action, noise)
+        reward = uplift - self._episode.price * outcome.cost
+        info: dict[str, Any] = {
+            "net": _numpy(uplift),
+            "cost": _numpy(outcome.cost),
+            "violations": int(outcome.violation.sum()),
+        }
+        done = np.full(self.num_envs, self._episode.state.week >= self.horizon)
+        rows = _numpy(observe(self.world, self._episode))
+        if done[0]:
+            info["final_obs"] = rows
+            rows = self._begin()
+        return rows, _numpy(reward), done, np.zeros_like(done), info
+
+    def _begin(self) -> Rows:
+        self._episode = begin(self.world, self.num_envs, self._generator)
+        return _numpy(observe(self.world, self._episode))
+
+    def _checked(self, actions: NDArray[np.int64]) -> Tensor:
+        action = torch.as_tensor(np.asarray(actions, dtype=np.int64), device=self._device)
+        if action.shape != (self.num_envs,) or not bool(((action >= 0) & (action < self.layout.n_actions)).all()):
+            raise InputError(
+                f"actions of shape {tuple(action.shape)} in [{int(action.min())}, {int(action.max())}]; expected shape "
+                f"({self.num_envs},) in [0, {self.layout.n_actions - 1}]"
+            )
+        return action
+
+
+class CampaignEnv(gymnasium.Env[Rows, np.int64]):
+    """One customer: the batch with n = 1."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.layout = world.observer.layout(world.market)
+        self.observation_space = observation_space(self.layout)
+        self.action_space = spaces.Discrete(self.layout.n_actions)
+        self._device = world.pool.weeks_seen.device
+        self._episode: Episode | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Rows, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._episode = begin(self._world, 1, self._luck())
+        return self._row(), {}
+
+    def step(self, action: np.int64) -> tuple[Rows, float, bool, bool, dict[str, Any]]:
+        if self._episode is None:
+            raise gymnasium.error.ResetNeeded("call reset before step")
+        noise = draw_noise(1, self._luck(), self._device)
+        chosen = torch.tensor([int(action)], device=self._device)
+        self._episode, outcome, uplift = take_step(self._world, self._episode, chosen, noise)
+        reward = float(uplift - self._episode.price * outcome.cost)
+        info = {"net": float(uplift), "cost": float(outcome.cost), "violations": int(outcome.violation)}
+        return self._row(), reward, self._episode.state.week >= self._world.market.horizon.weeks, False, info
+
+    def _luck(self) -> torch.Generator:
+        """Return a generator that continues gymnasium's own, so that `reset(seed)` settles everything."""
+        generator = torch.Generator(self._device)
+        generator.manual_seed(int(self.np_random.integers(2**63)))
+        return generator
+
+    def _row(self) -> Rows:
+        assert self._episode is not None
+        return _numpy(observe(self._world, self._episode))[0]
+
+
+def _numpy(tensor: Tensor) -> Rows:
+    return tensor.to(torch.float32).cpu().numpy()

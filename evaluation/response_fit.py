@@ -1,0 +1,115 @@
+"""How well a response model predicts weeks and customers it has not seen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from evaluation.estimate import Z95
+
+Floats = NDArray[np.float64]
+EDGE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Outcomes 0/1 of rows that belong to customers, with what two models said of them; each shape (n,)."""
+
+    customer: NDArray[np.int64]
+    outcome: Floats
+    predicted: Floats
+    reference: Floats  # the naive model's probabilities
+
+
+def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) -> dict[str, Any] | None:
+    """Return AUC, log-loss against the reference, calibration slope and deciles; None without both outcomes.
+
+    Intervals resample whole customers, since the rows of one customer are alike.
+    """
+    if len(np.unique(rows.outcome)) < 2:
+        return None
+    loss, reference_loss = _log_loss(rows.outcome, rows.predicted), _log_loss(rows.outcome, rows.reference)
+    gain, gain_error = _clustered_mean(rows.customer, reference_loss - loss)
+    auc_lo, auc_hi = _auc_interval(rows, seed, resamples)
+    return {
+        "auc": float(roc_auc_score(rows.outcome, rows.predicted)),
+        "auc_lo": auc_lo,
+        "auc_hi": auc_hi,
+        "log_loss": float(loss.mean()),
+        "reference_auc": float(roc_auc_score(rows.outcome, rows.reference)),
+        "reference_log_loss": float(reference_loss.mean()),
+        "log_loss_gain": gain,
+        "log_loss_gain_lo": gain - Z95 * gain_error,
+        "log_loss_gain_hi": gain + Z95 * gain_error,
+        "slope": calibration_slope(rows.outcome, rows.predicted),
+        "deciles": deciles(rows.predicted, rows.outcome),
+        "rows": len(rows.outcome),
+        "customers": len(np.unique(rows.customer)),
+    }
+
+
+def calibration_slope(outcome: Floats, predicted: Floats) -> float:
+    """Return the slope of a logistic regression of the outcome on the predicted logit: 1 is calibrated (Cox 1958)."""
+    clipped = np.clip(predicted, EDGE, 1 - EDGE)
+    logit = np.log(clipped / (1 - clipped))[:, None]
+    return float(LogisticRegression(C=1e9, max_iter=1000).fit(logit, outcome).coef_[0, 0])
+
+
+def deciles(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:
+    """Return mean prediction and observation with a 95 % interval in bins of equal size."""
+    order = np.argsort(predicted, kind="stable")
+    rows = []
+    for part in np.array_split(order, bins):
+        if len(part) < 2:
+            continue
+        mean, error = float(observed[part].mean()), float(observed[part].std(ddof=1) / np.sqrt(len(part)))
+        rows.append(
+            {
+                "predicted": float(predicted[part].mean()),
+                "observed": mean,
+                "lo": mean - Z95 * error,
+                "hi": mean + Z95 * error,
+                "n": len(part),
+            }
+        )
+    return rows
+
+
+def own_mean_rate(past: Floats, weeks: int) -> Floats:
+    """Return each customer's own mean of the past, pulled slightly to the overall mean, once per row of `weeks` weeks.
+
+    Args:
+        past: Outcomes 0/1, shape (n, t).
+        weeks: Rows per customer.
+    """
+    overall = past.mean()
+    rate = (past.sum(axis=1) + overall) / (past.shape[1] + 1.0)
+    return np.repeat(rate, weeks)
+
+
+def _log_loss(outcome: Floats, predicted: Floats) -> Floats:
+    clipped = np.clip(predicted, EDGE, 1 - EDGE)
+    return -(outcome * np.log(clipped) + (1 - outcome) * np.log(1 - clipped))
+
+
+def _clustered_mean(customer: NDArray[np.int64], values: Floats) -> tuple[float, float]:
+    """Return a mean and its standard error with rows of one customer counted as one."""
+    _, code = np.unique(customer, return_inverse=True)
+    residual = np.bincount(code, weights=values - values.mean())
+    return float(values.mean()), float(np.sqrt((residual**2).sum()) / len(values))
+
+
+def _auc_interval(rows: Predictions, seed: int, resamples: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    _, code = np.unique(rows.customer, return_inverse=True)
+    n = int(code.max()) + 1
+    draws = []
+    for _ in range(resamples):
+        weight = np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(float)
+        if len(np.unique(rows.outcome[weight > 0])) == 2:
+            draws.append(roc_auc_score(rows.outcome, rows.predicted, sample_weight=weight))
+    lo, hi = np.quantile(draws, [0.025, 0.975])
+    return float(lo), float(hi)

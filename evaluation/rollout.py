@@ -1,0 +1,177 @@
+"""Playing a policy through a market and adding up what it brought, under luck that every policy shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from campaigns.decision import Policy
+from history.state import State
+from simulators.market import (
+    UNLIMITED,
+    Market,
+    MarketState,
+    Outcome,
+    allowed_offers,
+    draw_noise,
+    open_market,
+    step,
+    terminal_value,
+)
+from simulators.observation import Observer
+
+
+@dataclass(frozen=True, eq=False)
+class Play:
+    """Where and under what luck a policy is played.
+
+    Attributes:
+        market, observer: The world, and what policies see of it.
+        start: Customers at the beginning, m rows.
+        worlds: How many copies of all m customers are played, each under its own draw of the effects.
+        seed: Of all luck; policies that share it share every random number.
+        budget_cents: Hard limit on each copy's committed cost.
+    """
+
+    market: Market
+    observer: Observer
+    start: State
+    worlds: int
+    seed: int
+    budget_cents: int = UNLIMITED
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a policy brought, summed over the horizon; shape (worlds, m), USD.
+
+    Attributes:
+        uplift: Net margin over the shadow's, terminal value included, expected given the states lived through.
+        cost: Promo and contact cost, expected likewise.
+        realised_uplift, realised_cost: The same from the draws themselves, without the terminal value.
+        offers: How often each offer was made, shape (n_actions,).
+        redeemed: Redemptions, all in all.
+        violations: Forbidden offers that were asked for, all in all.
+        excess_cents: Money paid beyond what the ledger had reserved: 0 unless the ledger is broken.
+        overspent_cents: The most by which a copy's spending passed its budget; 0 or less.
+    """
+
+    uplift: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    realised_uplift: NDArray[np.float64]
+    realised_cost: NDArray[np.float64]
+    shadow_margin: NDArray[np.float64]
+    offers: NDArray[np.int64]
+    redeemed: int
+    violations: int
+    excess_cents: int
+    overspent_cents: int
+    entropy: float
+
+
+def play(policy: Policy[Tensor], price: float, where: Play) -> Result:
+    """Play a policy at one budget price λ through the whole horizon."""
+    m, n = where.start.n, where.start.n * where.worlds
+    device = where.start.weeks_seen.device
+    generator = torch.Generator(device)
+    generator.manual_seed(where.seed)
+    start = where.start.take(torch.arange(m, device=device).repeat(where.worlds))
+    draw = torch.arange(where.worlds, device=device).repeat_interleave(m) % where.market.effects.n_draws
+    state = open_market(where.market, start, draw, cohorts=where.worlds, budget_cents=where.budget_cents)
+    prices = torch.full((n,), price, device=device)
+    tally = _Tally(n, where.market.n_actions, device)
+    for _ in range(where.market.horizon.weeks):
+        noise = draw_noise(n, generator, device)
+        choice = torch.rand(n, generator=generator, device=device)
+        action, entropy = _choose(policy, where, state, prices, choice)
+        state, outcome = step(where.market, state, action, noise)
+        tally.add(outcome, entropy)
+    tally.uplift += terminal_value(where.market, state)
+    return _finish(tally, state, where)
+
+
+def _choose(
+    policy: Policy[Tensor], where: Play, state: MarketState, price: Tensor, choice: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draw an offer per customer, and return the mean entropy of the draws [nat]."""
+    if state.week >= where.market.horizon.campaign_weeks:
+        return torch.zeros_like(state.offer), torch.zeros((), device=price.device)
+    dist = policy.action_dist(where.observer.observe(where.market, state, price))
+    action = (dist.cumsum(dim=1) < choice.unsqueeze(1)).sum(dim=1).clamp(max=dist.shape[1] - 1)
+    reachable = dist.gather(1, action.unsqueeze(1)).squeeze(1) > 0  # rounding may pass the last offer that is allowed
+    action = torch.where(reachable, action, dist.argmax(dim=1))
+    return action, -(dist * torch.log(dist.clamp(min=1e-12))).sum(dim=1).mean()
+
+
+class _Tally:
+    def __init__(self, n: int, n_actions: int, device: torch.device) -> None:
+        def zeros() -> Tensor:
+            return torch.zeros(n, dtype=torch.float64, device=device)
+
+        self.uplift, self.cost, self.shadow = zeros(), zeros(), zeros()
+        self.realised_uplift, self.realised_cost = zeros(), zeros()
+        self.offers = torch.zeros(n_actions, dtype=torch.int64, device=device)
+        self.redeemed = torch.zeros((), dtype=torch.int64, device=device)
+        self.violations = torch.zeros((), dtype=torch.int64, device=device)
+        self.entropy = torch.zeros((), device=device)
+
+    def add(self, outcome: Outcome, entropy: Tensor) -> None:
+        self.uplift += outcome.uplift
+        self.cost += outcome.cost
+        self.shadow += outcome.shadow_net
+        self.realised_uplift += outcome.realised_net - outcome.realised_shadow_net
+        self.realised_cost += outcome.realised_cost
+        self.offers += torch.bincount(outcome.offer, minlength=len(self.offers))
+        self.redeemed += outcome.redeemed.sum()
+        self.violations += outcome.violation.sum()
+        self.entropy += entropy
+
+
+def _finish(tally: _Tally, state: MarketState, where: Play) -> Result:
+    def table(values: Tensor) -> NDArray[np.float64]:
+        return values.view(where.worlds, -1).cpu().numpy()
+
+    return Result(
+        uplift=table(tally.uplift),
+        cost=table(tally.cost),
+        realised_uplift=table(tally.realised_uplift),
+        realised_cost=table(tally.realised_cost),
+        shadow_margin=table(tally.shadow),
+        offers=tally.offers.cpu().numpy(),
+        redeemed=int(tally.redeemed),
+        violations=int(tally.violations),
+        excess_cents=int(state.ledger.excess.sum()),
+        overspent_cents=int((state.ledger.spent - where.budget_cents).max()),
+        entropy=float(tally.entropy) / where.market.horizon.campaign_weeks,
+    )
+
+
+def expected_gain(where: Play, action: Tensor, weeks: int) -> tuple[Tensor, Tensor]:
+    """Return what one offer to each customer brings over the next weeks, by draw of the effects.
+
+    Args:
+        where: Market, customers (m) and how many draws (worlds).
+        action: The offer to each customer, shape (m,); a forbidden one counts as none.
+        weeks: How long its consequences are followed, no further offer being made.
+
+    Returns:
+        Uplift and cost [USD], each shape (worlds, m).
+    """
+    m, n = where.start.n, where.start.n * where.worlds
+    device = where.start.weeks_seen.device
+    generator = torch.Generator(device)
+    generator.manual_seed(where.seed)
+    start = where.start.take(torch.arange(m, device=device).repeat(where.worlds))
+    draw = torch.arange(where.worlds, device=device).repeat_interleave(m) % where.market.effects.n_draws
+    state = open_market(where.market, start, draw, cohorts=where.worlds)
+    wanted = action.repeat(where.worlds)
+    uplift, cost = torch.zeros(n, device=device), torch.zeros(n, device=device)
+    for week in range(weeks):
+        asked = wanted * allowed_offers(where.market, state).gather(1, wanted.unsqueeze(1)).squeeze(1)
+        asked = asked if week == 0 else torch.zeros_like(wanted)
+        state, outcome = step(where.market, state, asked, draw_noise(n, generator, device))
+        uplift, cost = uplift + outcome.uplift, cost + outcome.cost
+    uplift = uplift + terminal_value(where.market, state)
+    return uplift.view(where.worlds, m), cost.view(where.worlds, m)

@@ -1,0 +1,176 @@
+"""The whole configuration as typed records, and their registration as Hydra schemas."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from agents.registry import AGENTS
+from campaigns.errors import InputError
+from campaigns.rules import Rules
+from history.sources import CompleteJourney, Tables
+from history.splits import SplitConfig
+from simulators.worlds import MarketConfig
+
+
+class Device(Enum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass
+class PrepareConfig:
+    """What the intake does with the tables."""
+
+    max_rejected_share: float = 0.02  # of a table's rows; above it the run stops
+    categories: int = 24  # beside the rest of the assortment
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_rejected_share <= 1:
+            raise InputError(f"prepare.max_rejected_share is {self.max_rejected_share}; expected a share in [0, 1]")
+        if not 1 <= self.categories <= 200:
+            raise InputError(f"prepare.categories is {self.categories}; expected 1 to 200")
+
+
+@dataclass
+class BudgetConfig:
+    """What the campaign may cost."""
+
+    per_customer_week: float = 0.05  # expected promo and contact cost [currency]
+    curve: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
+    """Budget prices λ at which the profit-against-budget curve is drawn."""
+
+    def __post_init__(self) -> None:
+        if not self.per_customer_week > 0:
+            raise InputError(f"budget.per_customer_week is {self.per_customer_week}; expected more than 0")
+        if not self.curve or min(self.curve) < 0 or sorted(set(self.curve)) != list(self.curve):
+            raise InputError(f"budget.curve is {self.curve}; expected rising prices, none below 0")
+
+
+@dataclass
+class TrainConfig:
+    """The world that agents learn in."""
+
+    customers: int = 2048  # in parallel
+    price_low: float = 0.1  # budget prices drawn in training
+    price_high: float = 8.0
+    price_free: float = 0.15  # share of episodes without a price
+
+    def __post_init__(self) -> None:
+        if self.customers < 1 or not 0 < self.price_low < self.price_high or not 0 <= self.price_free <= 1:
+            raise InputError(
+                f"train: customers {self.customers}, prices {self.price_low} to {self.price_high}, free "
+                f"{self.price_free}; expected at least 1, rising prices above 0, and a share"
+            )
+
+
+@dataclass
+class EvaluateConfig:
+    """How policies are judged."""
+
+    worlds: int = 100  # copies of the test customers, each under its own draw of the effects
+    curve_worlds: int = 20  # the same for each point of the profit-against-budget curve
+    validation_worlds: int = 4  # the same for each validation while an agent learns
+    validation_prices: list[float] = field(default_factory=lambda: [0.0, 0.5, 2.0])
+    fidelity_runs: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("worlds", "curve_worlds", "validation_worlds", "fidelity_runs"):
+            if getattr(self, name) < 2:
+                raise InputError(f"evaluate.{name} is {getattr(self, name)}; expected at least 2")
+
+
+@dataclass
+class ExportConfig:
+    """How the policy table is written."""
+
+    agent: str = "auto"  # the best on validation, or the name of a trained agent
+    draws: int = 200  # of the effects behind each customer's interval
+    rules: int = 32  # most leaves of the readable tree
+
+    def __post_init__(self) -> None:
+        if self.draws < 200:
+            raise InputError(f"export.draws is {self.draws}; an interval shown to people needs at least 200 draws")
+        if not 2 <= self.rules <= 32:
+            raise InputError(f"export.rules is {self.rules}; expected 2 to 32 leaves")
+
+
+@dataclass
+class RunConfig:
+    """What `run` trains: the ladder of agents, learning ones with several seeds."""
+
+    agents: list[str] = field(
+        default_factory=lambda: [
+            "no_offer",
+            "random",
+            "business_as_usual",
+            "best_single",
+            "knapsack",
+            "lin_ts",
+            "ppo",
+        ]
+    )
+    seeds: list[int] = field(default_factory=lambda: [0, 1])
+    jobs: int = 2  # processes that train at the same time
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.agents if name not in AGENTS]
+        if unknown:
+            raise InputError(f"run.agents has {unknown[0]!r}; expected some of {', '.join(AGENTS)}")
+        if not self.seeds or self.jobs < 1:
+            raise InputError(f"run: seeds {self.seeds}, jobs {self.jobs}; expected at least one of each")
+
+
+@dataclass
+class TuneConfig:
+    """A search over the chosen agent's settings with Optuna, kept in the run's folder."""
+
+    trials: int = 10  # in total, earlier ones included
+    space: dict[str, Any] = field(default_factory=dict)
+    """Ranges by setting: `{learning_rate: {low: 1e-4, high: 1e-2, log: true}}` or `{hidden: {choices: [...]}}`."""
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise InputError(f"tune.trials is {self.trials}; expected at least 1")
+
+
+@dataclass
+class Config:
+    """All of it."""
+
+    name: str = "demo"
+    runs: str = "runs"
+    seed: int = 0
+    threads: int = 1  # of torch, per process; part of what "same bytes" means
+    device: Device = Device.AUTO
+    source: Any = MISSING
+    offers: Any = MISSING
+    agent: Any = MISSING
+    rules: Rules = field(default_factory=Rules)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    market: MarketConfig = field(default_factory=MarketConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
+    prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise InputError(f"threads is {self.threads}; expected at least 1")
+
+
+def register_schemas() -> None:
+    """Make every record known to Hydra, so that a mistyped key or value is refused with its name."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, records in (("source", {"complete_journey": CompleteJourney, "tables": Tables}), ("agent", AGENTS)):
+        for name, record in records.items():
+            store.store(group=group, name=f"{name}_schema", node=record)
+    for group, record in (("market", MarketConfig), ("budget", BudgetConfig)):
+        store.store(group=group, name=f"{group}_schema", node=record)

@@ -1,0 +1,99 @@
+"""Fit the markets that agents train and are validated in, on their own customers and weeks.
+
+python -m experiments.fit name=demo
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from campaigns.offers import Catalog
+from envs.fitted import write_environment
+from envs.world import PriceRange
+from experiments.config import Config
+from experiments.history import PreparedHistory, category_spend, load_history, starting_states
+from experiments.main import main, run_folder
+from experiments.runs import Step, require
+from history.artifacts import write_json
+from history.splits import Split
+from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
+from simulators.priors import EffectPriors, describe_priors
+from simulators.promotion import Categories
+from simulators.worlds import MarketTerms, describe_categories
+
+
+def fit_step(config: Config) -> Step:
+    settings = {
+        "market": asdict(config.market),
+        "rules": asdict(config.rules),
+        "offers": config.offers,
+        "split": asdict(config.split),
+        "prices": asdict(prices(config)),
+        "seed": config.seed,
+        "threads": config.threads,
+    }
+    folder = run_folder(config)
+    return Step(folder / "fit", "fit", settings, {"prepare": folder / "prepare"})
+
+
+def run_fit(config: Config) -> Path:
+    """Fit the training and validation markets of a run, unless that is done; return the folder."""
+    step = fit_step(config)
+    require(step.inputs["prepare"], "prepare")
+    if step.is_done():
+        print(f"fit: {step.folder} is up to date")
+        return step.folder
+    step.begin()
+    history = load_history(step.inputs["prepare"], config.split)
+    categories = fit_categories(history, config)
+    splits, market = history.splits, config.market
+    trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
+    _write(step.folder, config, history, splits.train, trained, market.effects, splits.train.weeks)
+    judge = fit_world(history.panel, history.targeting, splits.validation, categories, market.judge, config.seed + 1)
+    first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
+    _write(step.folder, config, history, splits.validation, judge, market.judge_effects, first)
+    rows = customer_weeks(history.panel, splits.train)
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(market.effects)]
+    write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
+    step.finish()
+    sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
+    print(f"fit: {sizes} customers; {sum(p.origin.value == 'learned' for p in parameters)} parameters learned, "
+          f"{sum(p.origin.value == 'assumed' for p in parameters)} assumed")  # fmt: skip
+    return step.folder
+
+
+def fit_categories(history: PreparedHistory, config: Config) -> Categories:
+    """Describe the categories by what the training customers bought in the training weeks."""
+    events = history.panel.events
+    spend = category_spend(history.panel, history.splits.train)
+    return describe_categories(events.category_names, events.category_departments, spend, config.market)
+
+
+def market_terms(config: Config, priors: EffectPriors, customers: int, shop: int) -> MarketTerms:
+    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers."""
+    return MarketTerms(
+        catalog=Catalog.from_dict(config.offers),
+        rules=config.rules,
+        priors=priors,
+        horizon=config.market.horizon,
+        draws=config.market.draws,
+        stock_share=min(customers / shop, 1.0),
+        seed=config.seed,
+    )
+
+
+def prices(config: Config) -> PriceRange:
+    return PriceRange(config.train.price_low, config.train.price_high, config.train.price_free)
+
+
+def _write(
+    folder: Path, config: Config, history: PreparedHistory, split: Split, fit: Fit, priors: EffectPriors, weeks: range
+) -> None:
+    shop = history.panel.events.n
+    size = config.train.customers if split.name == "train" else len(split.customers)
+    terms = market_terms(config, priors, size, shop)
+    pool = starting_states(history.panel, split, weeks)
+    write_environment(folder / split.name, fit.world, terms, pool, prices(config))
+
+
+if __name__ == "__main__":
+    main(run_fit)

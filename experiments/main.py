@@ -1,0 +1,104 @@
+"""What every verb shares: composing the configuration, reporting a user's mistake in one line, seeding, threads."""
+
+import ctypes
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from campaigns.errors import InputError
+from experiments.config import Config, Device, register_schemas
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+def main(verb: Callable[[Config], Any]) -> None:
+    """Run a verb with the configuration of the command line; a user's mistake ends with one line and exit code 2."""
+    register_schemas()
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+
+    def body(composed: DictConfig) -> Any:
+        try:
+            config = to_config(composed)
+            set_up(config)
+            return verb(config)
+        except InputError as error:
+            stop(str(error))
+
+    body.__module__, body.__qualname__ = verb.__module__, verb.__qualname__
+    try:
+        hydra.main(config_path=str(CONF), config_name="config")(body)()
+    except (HydraException, OmegaConfBaseException) as error:
+        stop(one_line(error))
+    except KeyboardInterrupt:
+        stop("stopped; run the same command again to go on from the last finished step", code=130)
+
+
+def stop(message: str, code: int = 2) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error and its causes say, on one line."""
+    texts = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(" ".join(str(cause).split()))
+        cause = cause.__cause__
+    return ": ".join(dict.fromkeys(texts))
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into plain records, once; below here nothing knows OmegaConf."""
+    try:
+        config = OmegaConf.to_object(composed)
+    except OmegaConfBaseException as error:
+        raise InputError(one_line(error)) from None
+    assert isinstance(config, Config)
+    return config
+
+
+def set_up(config: Config) -> None:
+    """Fix threads and silence what third parties print per process."""
+    torch.set_num_threads(config.threads)
+    keep_freed_memory()
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def run_folder(config: Config) -> Path:
+    """Return the folder of the run; each job of a sweep over whole runs has its own below it."""
+    folder = Path(config.runs) / config.name
+    if HydraConfig.initialized():
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode is RunMode.MULTIRUN and hydra_config.job.name.endswith("run"):
+            return folder / str(hydra_config.job.num)
+    return folder
+
+
+def choose_device(config: Config) -> torch.device:
+    """Return the device that markets and networks live on: a GPU where torch sees one."""
+    if config.device is Device.CUDA and not torch.cuda.is_available():
+        raise InputError("device is cuda, but torch sees no GPU; use device=auto or device=cpu")
+    wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted if config.device is Device.AUTO else config.device.value)
+
+
+def keep_freed_memory() -> None:
+    """Keep large freed blocks in the heap: glibc otherwise maps and faults in every big temporary anew."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return
+    for option in (-3, -1, -2):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
+        libc.mallopt(option, 2**28 if option != -2 else 2**26)

@@ -1,0 +1,110 @@
+"""Train one agent in the training market of a run, and score it on the validation market.
+
+python -m experiments.train name=demo agent=ppo seed=0
+python -m experiments.train -m name=demo agent=ppo,lin_ts seed=0,1
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.agent import LearningWorld, TrainedPolicy
+from agents.registry import restore
+from campaigns.decision import ObservationLayout
+from envs.campaign import CampaignVectorEnv
+from envs.fitted import read_environment, read_training_world
+from envs.sb3 import Sb3VecEnv
+from envs.world import World
+from evaluation.rollout import Play
+from experiments.config import Config
+from experiments.history import load_history, logged_targeting
+from experiments.main import choose_device, main, run_folder
+from experiments.monitor import RunMonitor, flatten
+from experiments.runs import Step, require_same_inputs
+from history.artifacts import read_json, read_tensors, write_json, write_tensors
+from history.features import FEATURES
+
+VALIDATION_SEED = 10_007
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained policy with its name, seed and validation score [currency per customer-week]."""
+
+    agent: str
+    seed: int
+    policy: TrainedPolicy
+    validation: float
+
+
+def train_step(config: Config) -> Step:
+    settings = {
+        "agent": asdict(config.agent),
+        "kind": config.agent.kind,
+        "seed": config.seed,
+        "train": asdict(config.train),
+        "validation": [config.evaluate.validation_worlds, config.evaluate.validation_prices],
+        "threads": config.threads,
+    }
+    folder = run_folder(config)
+    return Step(folder / "train" / f"{config.agent.kind}-{config.seed}", "train", settings, {"fit": folder / "fit"})
+
+
+def run_train(config: Config) -> float:
+    """Train the configured agent with the configured seed, unless that is done; return its validation score."""
+    step = train_step(config)
+    require_same_inputs(step.inputs["fit"], "fit", {"prepare": run_folder(config) / "prepare"})
+    if step.is_done():
+        print(f"train: {step.folder} is up to date")
+        return float(read_json(step.folder / "policy.json")["validation"])
+    step.begin()
+    monitor = _monitor(config, step.folder)
+    policy = config.agent.build().learn(_learning_world(config), config.seed, monitor)
+    validation = monitor.validate(policy, 0)
+    monitor.close(flatten(step.settings), validation)
+    write_tensors(step.folder / "policy.safetensors", policy.tensors())
+    described = {"kind": policy.kind, "agent": config.agent.kind, "seed": config.seed, "meta": policy.meta()}
+    write_json(step.folder / "policy.json", {**described, "validation": validation})
+    step.finish()
+    print(f"train: {config.agent.kind} seed {config.seed}: {validation:+.4f} USD per customer-week on validation")
+    return validation
+
+
+def read_policy(folder: Path, layout: ObservationLayout) -> Trained:
+    """Read back a trained policy: data only, nothing in it can run."""
+    described: dict[str, Any] = read_json(folder / "policy.json")
+    policy = restore(described["kind"], layout, described["meta"], read_tensors(folder / "policy.safetensors"))
+    return Trained(described["agent"], described["seed"], policy, described["validation"])
+
+
+def validation_play(config: Config, observer_of: World) -> Play:
+    """Return the validation market, seen through the training world's eyes."""
+    judged = read_environment(run_folder(config) / "fit" / "validation", choose_device(config))
+    return Play(judged.market, observer_of.observer, judged.pool, config.evaluate.validation_worlds, VALIDATION_SEED)
+
+
+def _monitor(config: Config, folder: Path) -> RunMonitor:
+    world = read_environment(run_folder(config) / "fit" / "train", choose_device(config))
+    where, label = validation_play(config, world), f"{config.agent.kind} seed {config.seed}"
+    prices, budget = config.evaluate.validation_prices, config.budget.per_customer_week
+    return RunMonitor(folder / "tensorboard", where, prices, budget, label)
+
+
+def _learning_world(config: Config) -> LearningWorld:
+    folder = run_folder(config)
+    device = choose_device(config)
+    world = read_environment(folder / "fit" / "train", device)
+    vector = CampaignVectorEnv(config.train.customers, world, seed=config.seed)
+    logged = None
+    if config.agent.kind == "business_as_usual":  # the only agent that reads the log, so only it loads it
+        history = load_history(folder / "prepare", config.split)
+        observer = read_training_world(folder).observer
+        logged = logged_targeting(history, observer, FEATURES, world.market.catalog)
+    torch.manual_seed(config.seed)
+    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged)
+
+
+if __name__ == "__main__":
+    main(run_train)

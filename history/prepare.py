@@ -1,0 +1,140 @@
+"""From a shop's files to what every later step reads: weekly events, targeting, customers, and the quality record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pandas as pd
+
+from campaigns.errors import InputError
+from history.artifacts import read_json, write_atomic, write_json
+from history.calendar import Calendar
+from history.events import WeeklyEvents, load_events
+from history.files import database, reading
+from history.intake import check_leaving, check_shares, check_weeks, take_in, write_rejected
+from history.mapping import Mapping
+from history.oddities import find_oddities, missing_tables, totals
+from history.quality import Quality, TableQuality, quality_from_dict
+from history.sources import Source
+from history.targeting import coupon_values, targeting
+from history.weekly import CategoryChoice, customer_ids, weekly_events
+
+_CUSTOMERS: Final = """
+SELECT customer, CAST(customer_id AS VARCHAR) AS customer_id, c.* EXCLUDE (customer_id)
+FROM customer_index LEFT JOIN customers AS c USING (customer_id) ORDER BY customer
+"""
+
+Choose = Callable[[tuple[str, ...], Calendar], CategoryChoice]
+"""Says, given all customer ids and the calendar, what categories may be chosen on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A history, taken in.
+
+    Attributes:
+        events: Weekly raw events.
+        targeting: One row per customer and campaign, as `history.targeting.targeting` describes it.
+        customers: One row per customer in the order of `events.customer_ids`, with demographics where known.
+        quality: What the intake found.
+    """
+
+    events: WeeklyEvents
+    targeting: pd.DataFrame
+    customers: pd.DataFrame
+    quality: Quality
+
+
+def all_history(customer_ids: tuple[str, ...], calendar: Calendar) -> CategoryChoice:
+    """Let every customer and week count in the choice of categories."""
+    return CategoryChoice(customers=customer_ids, last_week=calendar.last)
+
+
+def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, choose: Choose = all_history) -> Prepared:
+    """Validate a source's tables and aggregate them to weeks.
+
+    Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet and
+    customers.parquet. Equal input gives equal bytes.
+
+    Args:
+        source: Where the tables are.
+        out_dir: Folder to write.
+        max_rejected_share: Largest share of a table's rows that may be set aside, 0..1.
+        choose: What the categories may be chosen on; everything by default.
+
+    Raises:
+        InputError: The source is not what its mapping says, or has too many bad rows.
+    """
+    if not 0 <= max_rejected_share <= 1:
+        raise InputError(f"max_rejected_share is {max_rejected_share}; expected a share of rows in [0, 1]")
+    mapping = source.build()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with database() as connection:
+        calendar = take_in(connection, mapping)
+        rejected = out_dir / "rejected.parquet"
+        tables = write_rejected(connection, mapping, rejected)
+        check_shares(mapping, tables, max_rejected_share, rejected)
+        check_weeks(mapping, calendar)
+        check_leaving(connection, mapping)
+        ids = customer_ids(connection)
+        with reading(mapping.path):
+            prepared = Prepared(
+                events=weekly_events(connection, calendar, choose(ids, calendar)),
+                targeting=targeting(connection, calendar),
+                customers=connection.execute(_CUSTOMERS).df(),
+                quality=_quality(connection, mapping, calendar, tables),
+            )
+    _save(prepared, out_dir)
+    return prepared
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """Read what `prepare` wrote into `folder`.
+
+    Raises:
+        InputError: A file is missing or unreadable.
+    """
+    return Prepared(
+        events=load_events(folder),
+        targeting=_read_table(folder / "targeting.parquet"),
+        customers=_read_table(folder / "customers.parquet"),
+        quality=quality_from_dict(read_json(folder / "quality.json")),
+    )
+
+
+def _quality(
+    connection: duckdb.DuckDBPyConnection, mapping: Mapping, calendar: Calendar, tables: dict[str, TableQuality]
+) -> Quality:
+    return Quality(
+        tables=tables,
+        missing_tables=missing_tables(mapping),
+        notes=find_oddities(connection, mapping, calendar),
+        currency=mapping.currency,
+        week_origin=calendar.origin.isoformat(),
+        first_week=calendar.first,
+        last_week=calendar.last,
+        totals=totals(connection),
+        coupon_values=coupon_values(connection),
+    )
+
+
+def _save(prepared: Prepared, folder: Path) -> None:
+    prepared.events.save(folder)
+    _write_table(folder / "targeting.parquet", prepared.targeting)
+    _write_table(folder / "customers.parquet", prepared.customers)
+    write_json(folder / "quality.json", prepared.quality.to_dict())
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomic(path, lambda file: table.to_parquet(file, index=False))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run prepare first") from None
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise InputError(f"{path}: not readable as Parquet ({error}); run prepare again") from None

@@ -1,0 +1,128 @@
+"""From the panel to a fitted world: cut one split's rows, fit its models, say where each number came from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from history.panel import Panel
+from history.splits import Split
+from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response
+from simulators.observation import Observer
+from simulators.promotion import Categories
+from simulators.provenance import Origin, Parameter
+from simulators.redemption import RedemptionModel, TargetedCampaigns, fit_redemption
+from simulators.response import ResponseModel
+from simulators.worlds import FittedWorld, MarketConfig
+
+FIRST_CAMPAIGN_WEEK = 2
+"""Position of the first week whose campaigns are learned from: before it nothing is known of a customer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted world and the models behind it."""
+
+    world: FittedWorld
+    redemption: RedemptionModel
+
+
+def fit_world(
+    panel: Panel, targeting: pd.DataFrame, split: Split, categories: Categories, config: ResponseConfig, seed: int
+) -> Fit:
+    """Fit response and redemption on one split's customers and weeks.
+
+    Args:
+        panel: All customers and weeks.
+        targeting: One row per customer and logged campaign, as `prepare` writes it.
+        split: Whose rows to use; nothing of other customers or later weeks is touched.
+        categories: What is sold.
+        config: Of the response ensemble.
+        seed: Same seed, same fit.
+    """
+    campaigns = targeted_campaigns(panel, targeting, split, range(FIRST_CAMPAIGN_WEEK, split.weeks.stop))
+    redemption = fit_redemption(campaigns, config.members, seed)
+    rows = customer_weeks(panel, split)
+    response = fit_response(rows, redemption, config, seed)
+    observer = Observer(response.mean, response.scale)
+    return Fit(FittedWorld(response, observer, categories), redemption)
+
+
+def customer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
+    """Cut a split's customers and weeks out of the panel, customer by customer."""
+    index = np.ix_(split.customers, np.arange(split.weeks.start, split.weeks.stop))
+    return CustomerWeeks(
+        customer=torch.from_numpy(np.repeat(split.customers, len(split.weeks))),
+        features=panel.features[torch.from_numpy(split.customers), split.weeks.start : split.weeks.stop].flatten(0, 1),
+        baskets=torch.from_numpy(panel.events.baskets[index].reshape(-1)),
+        spend=torch.from_numpy(panel.events.spend[index].reshape(-1)),
+    )
+
+
+def targeted_campaigns(panel: Panel, targeting: pd.DataFrame, split: Split, weeks: range) -> TargetedCampaigns:
+    """Cut a split's targeted customer-campaigns that start in `weeks` (positions) out of the log."""
+    position = {panel.events.customer_ids[i]: int(i) for i in split.customers}
+    first = int(panel.events.weeks[0])
+    start = targeting["start_week"].to_numpy() - first
+    rows = targeting[targeting["customer_id"].isin(position) & (start >= weeks.start) & (start < weeks.stop)]
+    customer = torch.tensor([position[c] for c in rows["customer_id"]], dtype=torch.int64)
+    week = torch.from_numpy(rows["start_week"].to_numpy(dtype=np.int64) - first)
+    return TargetedCampaigns(
+        customer=customer,
+        features=panel.features[customer, week],
+        terms=campaign_terms(rows, targeting),
+        redeemed=torch.from_numpy(rows["redeemed"].to_numpy(dtype=np.float32)),
+    )
+
+
+def campaign_terms(rows: pd.DataFrame, log: pd.DataFrame) -> Tensor:
+    """Return log coupons, log weeks and flags of the log's two most frequent campaign types, shape (n, 4)."""
+    common = log["campaign_type"].value_counts(sort=True).index[:2].tolist() if len(log) else []
+    columns = [
+        np.log1p(rows["n_coupons"].to_numpy(dtype=np.float32)),
+        np.log(np.maximum(rows["duration_weeks"].to_numpy(dtype=np.float32), 1.0)),
+        *((rows["campaign_type"] == kind).to_numpy(dtype=np.float32) for kind in common),
+    ]
+    columns += [np.zeros(len(rows), dtype=np.float32)] * (4 - len(columns))
+    return torch.from_numpy(np.stack(columns, axis=1))
+
+
+def describe_fit(fit: Fit, rows: CustomerWeeks, config: MarketConfig) -> list[Parameter]:
+    """Return provenance of what was learned, at the level of its mean over the split, and of the assumed margin.
+
+    The standard error is the spread over the ensemble, whose members saw different bootstraps of the customers.
+    """
+    response: ResponseModel = fit.world.response
+    by_member = response.baseline_of_all(rows.features)
+    visit = torch.stack([torch.sigmoid(b.visit_logit).mean() for b in by_member])
+    spend = torch.stack([torch.exp(b.spend_log_mean + b.spend_log_sd.square() / 2).mean() for b in by_member])
+    baskets = torch.stack([1.0 + b.extra_baskets.mean() for b in by_member])
+    source = f"{len(rows)} customer-weeks of the training split; {response.family.value} ensemble of {len(visit)}"
+    redeemed = torch.sigmoid(fit.redemption.coefficients[:, -1])
+    return [
+        _learned("visit_rate", visit, "visits per customer-week", source),
+        _learned("spend_given_visit", spend, "USD per week with a visit", source),
+        _learned("baskets_given_visit", baskets, "baskets per week with a visit", source),
+        Parameter(
+            "redemption_of_a_bundle",
+            float(redeemed.mean()),
+            float(redeemed.std()),
+            "chance per typical targeted campaign",
+            Origin.LEARNED if fit.redemption.learned else Origin.ASSUMED,
+            "logged campaigns of the training split" if fit.redemption.learned else "too few redemptions in the history",
+        ),
+        Parameter(
+            "gross_margin",
+            config.margin.default,
+            (config.margin.high - config.margin.low) / 4,
+            "share of shelf price",
+            Origin.ASSUMED,
+            config.margin.source,
+        ),
+    ]
+
+
+def _learned(name: str, by_member: Tensor, unit: str, source: str) -> Parameter:
+    return Parameter(name, float(by_member.mean()), float(by_member.std()), unit, Origin.LEARNED, source)

@@ -1,0 +1,75 @@
+"""What a live offer does to a customer, under the assumed effects: monotone in what the offer saves, by construction."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from campaigns.arithmetic import eligible_cents, promo_cents
+from campaigns.offers import OfferColumns
+from history.features import spend_rates
+from simulators.promotion import Wallet, to_cents
+
+if TYPE_CHECKING:
+    from history.state import State
+    from simulators.market import MarketState
+
+
+@dataclass(frozen=True, eq=False)
+class Lift:
+    """Effect of the live offer and of earlier ones, each shape (n,)."""
+
+    visit_logit: Tensor  # added to the logit of a visit, >= 0
+    spend_log: Tensor  # added to the mean log spend
+    redeem_chance: Tensor  # chance to redeem in a week with a visit, 0 without a live offer
+    carryover: Tensor  # share of induced habit that is causal
+
+
+def measure_lift(columns: OfferColumns, state: "MarketState", wallet: Wallet) -> Lift:
+    """Return what the live offers and the memory of earlier ones do this week.
+
+    The pull of an offer grows with the log of what it would save on the customer's typical basket, fades over the
+    offer's life and with the number of recent contacts; savings of the past lower what a basket at full price is worth
+    (reference price) and stand in the pantry (stockpiling), both measured against the shadow.
+    """
+    effects, live = state.effects, (state.weeks_left > 0).to(torch.float32)
+    saving = live * expected_saving(columns, state.offer, wallet)
+    fresh = effects.salience ** state.age.to(torch.float32)
+    pull = fresh * torch.exp(-effects.fatigue * state.customer.recent_contacts.sum(dim=1))
+    kind = columns.kind[state.offer].unsqueeze(1)
+    hazard = (
+        state.redeem_hazard
+        + effects.redeem_shift.gather(1, kind).squeeze(1)
+        + effects.redeem_slope * torch.log(saving.clamp(min=0.05))
+    )
+    week = wallet.week.clamp(min=5.0)
+    pantry = (state.customer.pantry - state.shadow.pantry) / week
+    return Lift(
+        visit_logit=effects.visit.gather(1, kind).squeeze(1) * torch.log1p(saving) * pull,
+        spend_log=effects.spend * (saving / week).clamp(max=1.0) * pull
+        - effects.reference_price * (_saved_share(state.customer) - _saved_share(state.shadow)).clamp(min=0.0)
+        - effects.stockpiling * pantry.clamp(0.0, 1.0),
+        redeem_chance=live * torch.sigmoid(hazard),
+        carryover=effects.carryover,
+    )
+
+
+def expected_saving(columns: OfferColumns, offer: Tensor, wallet: Wallet) -> Tensor:
+    """Return what an offer is worth to a customer on the typical basket [USD], shape (n,).
+
+    A threshold above the typical basket is priced as if it were reached, times the square of how near it is; a gift
+    counts at its cost to the shop.
+    """
+    threshold = columns.threshold[offer]
+    basket = to_cents(wallet.basket)
+    base = torch.maximum(basket, threshold)
+    eligible = eligible_cents(columns, offer, base, to_cents(wallet.basket * wallet.share))
+    worth = promo_cents(columns, offer, base, eligible).cost.to(torch.float32) / 100.0
+    near = (basket.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
+    return worth * torch.where(threshold > 0, near, torch.ones_like(near))
+
+
+def _saved_share(state: "State") -> Tensor:
+    correction = (1.0 - 0.5 ** (state.weeks_seen / 13.0)).clamp(min=1e-6)
+    return state.saving_average / correction / spend_rates(state)[:, 2].clamp(min=1.0)

@@ -1,0 +1,395 @@
+"""The batched market: one week of n customers as a tensor program, with an untouched twin of each under the same luck.
+
+Every customer is carried twice: as they are under the campaign, and as their shadow would be without any offer. Both
+live through the same random draws, so their difference is the uplift, and nothing else.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from campaigns.arithmetic import Promo, eligible_cents, promo_cents
+from campaigns.budget import Ledger, serve
+from campaigns.errors import InputError
+from campaigns.offers import Catalog, OfferColumns
+from campaigns.rules import Facts, Rules, allowed
+from history.features import features
+from history.state import State, WeekEvents, advance
+from simulators.lift import Lift, measure_lift
+from simulators.priors import Effects
+from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
+from simulators.response import Baseline, ResponseModel
+
+UNLIMITED = 2**53
+"""Budget that never binds [cents]."""
+
+
+@dataclass
+class Horizon:
+    """How long a campaign is judged: its weeks, then weeks without offers, then what the customers are worth after."""
+
+    campaign_weeks: int = 8
+    washout_weeks: int = 13
+    terminal_weeks: float = 4.0
+    """Weeks of expected margin at the end that stand for everything after it."""
+
+    def __post_init__(self) -> None:
+        if self.campaign_weeks < 1 or self.washout_weeks < 13 or self.terminal_weeks < 0:
+            raise InputError(
+                f"market.horizon is {self.campaign_weeks} campaign, {self.washout_weeks} wash-out and "
+                f"{self.terminal_weeks} terminal weeks; expected at least 1, at least 13 and at least 0"
+            )
+
+    @property
+    def weeks(self) -> int:
+        return self.campaign_weeks + self.washout_weeks
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """A week's luck: one row per customer, shape (n,), the same for the customer and the shadow."""
+
+    visit: Tensor
+    baskets: Tensor
+    spend: Tensor
+    redeem: Tensor
+    arrival: Tensor
+    turn: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class MarketState:
+    """Where n customers in g cohorts of equal size stand; rows of one cohort are contiguous."""
+
+    customer: State
+    shadow: State
+    offer: Tensor  # live offer, 0 if none, (n,), int64
+    weeks_left: Tensor  # of the live offer, (n,), int64
+    age: Tensor  # weeks since it was sent, (n,), int64
+    ledger: Ledger  # budget of each cohort, (g,) and (g, n / g)
+    promoted: Tensor  # category index, (n,), int64
+    redeem_hazard: Tensor  # logit of redeeming the logged bundle in a week with a visit, (n,)
+    member: Tensor  # ensemble member, (n,), int64
+    effects: Effects  # taken per customer
+    week: int  # weeks since the campaign began
+
+    @property
+    def n(self) -> int:
+        return self.offer.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a week brought, each shape (n,); money in USD.
+
+    `net` and `shadow_net` are expectations given the state before the week and the offer (visits, redemptions and the
+    spread of spend integrated out); the `realised_` pair is what the draws gave. Both have the same mean.
+    """
+
+    offer: Tensor  # made this week, after mask, budget and turn, int64
+    violation: Tensor  # a forbidden offer was asked for, bool
+    visited: Tensor  # bool
+    redeemed: Tensor  # bool
+    spend: Tensor
+    cost: Tensor  # expected promo and contact cost
+    net: Tensor
+    shadow_net: Tensor
+    realised_cost: Tensor
+    realised_net: Tensor
+    realised_shadow_net: Tensor
+
+    @property
+    def uplift(self) -> Tensor:
+        return self.net - self.shadow_net
+
+
+@dataclass(frozen=True, eq=False)
+class Market:
+    """The rules of one world; all its state is in `MarketState`.
+
+    Attributes:
+        stock_share: Part of the catalog's stock that one cohort of this market gets (its size over the shop's).
+    """
+
+    response: ResponseModel
+    effects: Effects
+    catalog: Catalog
+    columns: OfferColumns
+    rules: Rules
+    categories: Categories
+    horizon: Horizon
+    stock_share: float = 1.0
+
+    @property
+    def n_actions(self) -> int:
+        return self.catalog.n
+
+    def stock(self, offer: int) -> int | None:
+        """Return how many redemptions one cohort may have in a week; at least 1 where the catalog has any."""
+        stock = self.catalog.offers[offer].stock
+        return None if stock is None else max(round(stock * self.stock_share), min(stock, 1))
+
+
+def draw_noise(n: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Noise:
+    """Draw a week's luck for n customers: always the same amount, so that worlds stay in step."""
+    uniform = torch.rand(5, n, generator=generator, device=device)
+    normal = torch.randn(n, generator=generator, device=device)
+    return Noise(uniform[0], uniform[1], normal, uniform[2], uniform[3], uniform[4])
+
+
+def open_market(
+    market: Market, start: State, draw: Tensor, *, cohorts: int = 1, budget_cents: int = UNLIMITED
+) -> MarketState:
+    """Begin a campaign.
+
+    Args:
+        market: The world.
+        start: Customers at the beginning, n rows.
+        draw: Which draw of the effects each customer lives under, shape (n,), int64, < market.effects.n_draws.
+        cohorts: How many equal cohorts the rows form; each has its own budget and stock.
+        budget_cents: Hard limit on each cohort's committed cost.
+    """
+    n, device = start.n, start.weeks_seen.device
+    zero = torch.zeros(n, dtype=torch.int64, device=device)
+    member = draw % market.response.n_members
+    return MarketState(
+        customer=start,
+        shadow=start,
+        offer=zero,
+        weeks_left=zero,
+        age=zero,
+        ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
+        promoted=choose_category(market.categories, start),
+        redeem_hazard=_redeem_hazard(market.response, start, member),
+        member=member,
+        effects=market.effects.take(draw),
+        week=0,
+    )
+
+
+def _redeem_hazard(response: ResponseModel, start: State, member: Tensor) -> Tensor:
+    """Turn the chance of redeeming within a six-week bundle into a logit per week with a visit, shape (n,)."""
+    chance = torch.sigmoid(response.redemption_logit(features(start), member)).clamp(1e-4, 0.99)
+    visits = (6.0 * start.visit_average[:, 2]).clamp(min=1.0)
+    return torch.logit(1.0 - (1.0 - chance) ** (1.0 / visits), eps=1e-6)
+
+
+def allowed_offers(market: Market, state: MarketState) -> Tensor:
+    """Return which offers each customer may get this week, shape (n, n_actions), bool."""
+    wallet = open_wallet(market.categories, state.customer, state.promoted)
+    return _mask(market, state, wallet)
+
+
+def _mask(market: Market, state: MarketState, wallet: Wallet) -> Tensor:
+    basket = to_cents(wallet.basket)
+    facts = Facts(
+        basket=basket,
+        category_eligible=to_cents(wallet.basket * wallet.share),
+        margin_bp=torch.round(wallet.margin * 10_000).to(torch.int64),
+        recent_contacts=state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1),
+        live=state.weeks_left > 0,
+        weeks_since_visit=state.customer.weeks_since_visit,
+        reachable=torch.full_like(state.offer, state.week < market.horizon.campaign_weeks, dtype=torch.bool),
+        budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
+        stock_left=market.columns.stock,
+    )
+    return allowed(market.columns, market.rules, facts)
+
+
+def per_customer(of_cohort: Tensor, n: int) -> Tensor:
+    """Spread a value of each cohort over its customers, shape (g,) to (n,)."""
+    return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
+
+
+def step(market: Market, state: MarketState, action: Tensor, noise: Noise) -> tuple[MarketState, Outcome]:
+    """Live through one week.
+
+    Args:
+        market: The world.
+        state: Before the week.
+        action: Offer asked for, shape (n,), int64 in [0, n_actions); a forbidden one becomes 0 and is a violation.
+        noise: The week's luck.
+
+    Returns:
+        The state after the week, and what happened.
+    """
+    wallet = open_wallet(market.categories, state.customer, state.promoted)
+    permitted = _mask(market, state, wallet).gather(1, action.unsqueeze(1)).squeeze(1)
+    state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
+    own, other = _baselines(market, state)
+    lift = measure_lift(market.columns, state, wallet)
+    touched = _mix(own, other, lift)
+    visited, baskets, spend = _shop(touched, noise)
+    intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
+    price = _price(market, state, wallet, spend / baskets)
+    promo = price.cost
+    redeemed, fill = _serve(market, state, intent & (promo > 0), noise)
+    contact = market.columns.contact[made].to(torch.float32) / 100.0
+    chance = torch.sigmoid(touched.visit_logit)
+    cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
+    paid = torch.where(redeemed, promo, torch.zeros_like(promo))
+    shadow_visited, shadow_baskets, shadow_spend = _shop(other, noise)
+    outcome = Outcome(
+        offer=made,
+        violation=~permitted,
+        visited=visited,
+        redeemed=redeemed,
+        spend=spend * visited,
+        cost=cost,
+        net=wallet.margin * expected_spend(touched) - cost,
+        shadow_net=wallet.margin * expected_spend(other),
+        realised_cost=paid / 100.0 + contact,
+        realised_net=wallet.margin * spend * visited - paid / 100.0 - contact,
+        realised_shadow_net=wallet.margin * shadow_spend * shadow_visited,
+    )
+    saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
+    happened = _events(state.customer, wallet, visited, baskets, spend, saved, redeemed, made)
+    nothing = torch.zeros_like(saved)
+    alone = _events(
+        state.shadow, wallet, shadow_visited, shadow_baskets, shadow_spend, nothing, nothing > 0, torch.zeros_like(made)
+    )
+    settled = _settle(state, redeemed, paid)
+    return replace(settled, customer=advance(state.customer, happened), shadow=advance(state.shadow, alone)), outcome
+
+
+def terminal_value(market: Market, state: MarketState) -> Tensor:
+    """Return what the customers' state is worth beyond the horizon, over their shadows' [USD], shape (n,).
+
+    The expected margin of one more week without offers, held for `Horizon.terminal_weeks`.
+    """
+    wallet = open_wallet(market.categories, state.customer, state.promoted)
+    own, other = _baselines(market, state)
+    none = torch.zeros_like(state.offer)
+    lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
+    difference = expected_spend(_mix(own, other, lift)) - expected_spend(other)
+    return market.horizon.terminal_weeks * wallet.margin * difference
+
+
+def expected_spend(baseline: Baseline) -> Tensor:
+    """Return the mean of a week's spend, visits and spread integrated out [USD], shape (n,)."""
+    given_visit = torch.exp(baseline.spend_log_mean + baseline.spend_log_sd.square() / 2)
+    return torch.sigmoid(baseline.visit_logit) * given_visit
+
+
+def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
+    """Send the offers that the budget still covers in the worst case; earlier turns are served first."""
+    shape = state.ledger.reserved.shape
+    worst = market.columns.cap[wanted] + market.columns.contact[wanted]
+    ledger, granted = state.ledger.grant(worst.view(shape), noise.turn.view(shape))
+    made = torch.where(granted.view(-1), wanted, torch.zeros_like(wanted))
+    new = made > 0
+    state = replace(
+        state,
+        offer=torch.where(new, made, state.offer),
+        weeks_left=torch.where(new, market.columns.weeks[made], state.weeks_left),
+        age=torch.where(new, torch.zeros_like(state.age), state.age),
+        ledger=ledger.commit(market.columns.contact[made].view(shape)),
+    )
+    return state, made
+
+
+def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
+    """Age the live offers; give back what a redeemed or expired one no longer owes."""
+    shape = state.ledger.reserved.shape
+    left = torch.where(redeemed, torch.zeros_like(state.weeks_left), (state.weeks_left - 1).clamp(min=0))
+    ended = left == 0
+    return replace(
+        state,
+        offer=torch.where(ended, torch.zeros_like(state.offer), state.offer),
+        weeks_left=left,
+        age=state.age + 1,
+        ledger=state.ledger.commit(paid.view(shape)).release(ended.view(shape)),
+        week=state.week + 1,
+    )
+
+
+def _baselines(market: Market, state: MarketState) -> tuple[Baseline, Baseline]:
+    """Return the learned baseline of the customers as they are and of their shadows, in one pass."""
+    both = torch.cat([features(state.customer), features(state.shadow)])
+    base = market.response.baseline(both, torch.cat([state.member, state.member]))
+    n = state.n
+    own = Baseline(base.visit_logit[:n], base.extra_baskets[:n], base.spend_log_mean[:n], base.spend_log_sd[:n])
+    other = Baseline(base.visit_logit[n:], base.extra_baskets[n:], base.spend_log_mean[n:], base.spend_log_sd[n:])
+    return own, other
+
+
+def _mix(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
+    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift."""
+    share = lift.carryover
+    return Baseline(
+        visit_logit=torch.lerp(shadow.visit_logit, own.visit_logit, share) + lift.visit_logit,
+        extra_baskets=torch.lerp(shadow.extra_baskets, own.extra_baskets, share),
+        spend_log_mean=torch.lerp(shadow.spend_log_mean, own.spend_log_mean, share) + lift.spend_log,
+        spend_log_sd=shadow.spend_log_sd,
+    )
+
+
+def _shop(baseline: Baseline, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw visits (bool), baskets if visited (>= 1) and the week's spend if visited [USD]."""
+    visited = noise.visit < torch.sigmoid(baseline.visit_logit)
+    baskets = 1.0 + poisson_quantile(baseline.extra_baskets, noise.baskets)
+    spend = torch.exp(baseline.spend_log_mean + baseline.spend_log_sd * noise.spend)
+    return visited, baskets, spend
+
+
+def poisson_quantile(rate: Tensor, uniform: Tensor, most: int = 20) -> Tensor:
+    """Invert the Poisson distribution: the count whose cumulative probability first reaches `uniform`, at most `most`."""
+    term = torch.exp(-rate)
+    below = term
+    count = torch.zeros_like(rate)
+    for k in range(1, most + 1):
+        count = count + (uniform > below)
+        term = term * rate / k
+        below = below + term
+    return count
+
+
+def _price(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
+    """Return what redeeming the live offer on this basket [USD] saves the customer and costs the shop."""
+    whole = to_cents(basket)
+    eligible = eligible_cents(market.columns, state.offer, whole, to_cents(basket * wallet.share))
+    return promo_cents(market.columns, state.offer, whole, eligible)
+
+
+def _serve(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Hand out limited stock in order of arrival.
+
+    Returns:
+        Served, shape (n,), bool; and the share of claims of the same offer and cohort that were served, shape (n,).
+    """
+    fill = torch.ones_like(noise.arrival)
+    shape = state.ledger.reserved.shape
+    for index in range(1, market.n_actions):
+        stock = market.stock(index)
+        if stock is None:
+            continue
+        of_offer = state.offer == index
+        mine = (claims & of_offer).view(shape)
+        served = serve(mine, noise.arrival.view(shape), stock)
+        share = served.sum(dim=1) / mine.sum(dim=1).clamp(min=1)
+        share = torch.where(mine.any(dim=1), share, torch.ones_like(share))
+        fill = torch.where(of_offer, per_customer(share, state.n), fill)
+        claims = claims & (served.view(-1) | ~of_offer)
+    return claims, fill
+
+
+def _events(
+    state: State, wallet: Wallet, visited: Tensor, baskets: Tensor, spend: Tensor, saved: Tensor, redeemed: Tensor,
+    offer: Tensor,
+) -> WeekEvents:  # fmt: skip
+    """Write down a simulated week as the history would have recorded it."""
+    spend = spend * visited
+    habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
+    return WeekEvents(
+        baskets=baskets * visited,
+        spend=spend,
+        promo_spend=spend * habit.clamp(max=1.0),
+        saving=saved,
+        redeemed=redeemed.to(torch.float32),
+        contacted=(offer > 0).to(torch.float32),
+        exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / 13.0)).clamp(min=1e-6),
+        category_spend=spend.unsqueeze(1) * wallet.taste,
+    )
+
+

@@ -1,0 +1,154 @@
+"""The learned baseline: how likely a visit is, how many baskets, how much is spent, how readily a coupon is redeemed.
+
+An ensemble whose members saw different weightings of the customers; all members run as one batched product.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from history.features import FEATURES
+
+TREATED: Final = frozenset(
+    {"saving_share", "redemption_rate", "weeks_since_contact", "contacts_8w", "weeks_since_redemption", "pantry", "weeks_seen"}
+)
+"""Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
+BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)
+HEADS: Final = ("visit_logit", "extra_baskets_log_rate", "spend_log_mean", "spend_log_sd")
+MAX_Z: Final = 5.0
+"""Standardised features are held within this many standard deviations: no extrapolation beyond the history."""
+MAX_LOG_SPEND: Final = math.log(2000.0)
+"""Ceiling of the mean log spend of a week [log USD]."""
+
+
+class Family(Enum):
+    """The form of the baseline: a small network, or an additive model with a quadratic per feature."""
+
+    NETWORK = "network"
+    ADDITIVE = "additive"
+
+
+@dataclass(frozen=True, eq=False)
+class Baseline:
+    """What n customers would do this week without an offer, each shape (n,), float32."""
+
+    visit_logit: Tensor
+    extra_baskets: Tensor  # mean number of baskets beyond the first, given a visit
+    spend_log_mean: Tensor  # of the week's spend given a visit [log USD]
+    spend_log_sd: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseModel:
+    """A fitted ensemble of m members.
+
+    Attributes:
+        family: Form of the baseline.
+        mean, scale: Standardise `FEATURES`, shape (n_features,).
+        weights, biases: Layers, shapes (m, inputs, outputs) and (m, 1, outputs).
+        calibration: Slope and shift of the visit logit and shift of the log spend, shape (3,).
+        redemption: Logistic regression of redeeming in a logged campaign, shape (m, n_features + 1), constant last.
+    """
+
+    family: Family
+    mean: Tensor
+    scale: Tensor
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    calibration: Tensor
+    redemption: Tensor
+
+    @property
+    def n_members(self) -> int:
+        return self.weights[0].shape[0]
+
+    def standardise(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) / self.scale).clamp(-MAX_Z, MAX_Z)
+
+    def baseline(self, features: Tensor, member: Tensor) -> Baseline:
+        """Return the baseline of customers, each by its own member of the ensemble.
+
+        Args:
+            features: Shape (n, n_features), as `history.features.features` gives them.
+            member: Index of the ensemble member, shape (n,), int64.
+        """
+        heads = forward(self.family, self.weights, self.biases, self.standardise(features))
+        picked = heads.gather(0, member.view(1, -1, 1).expand(1, -1, heads.shape[2])).squeeze(0)
+        return self._finish(picked)
+
+    def baseline_of_all(self, features: Tensor) -> list[Baseline]:
+        """Return the baseline by every member in turn."""
+        heads = forward(self.family, self.weights, self.biases, self.standardise(features))
+        return [self._finish(member) for member in heads]
+
+    def redemption_logit(self, features: Tensor, member: Tensor) -> Tensor:
+        """Return the logit of redeeming at least once in a logged campaign, shape (n,)."""
+        coefficients = self.redemption.index_select(0, member)
+        return (self.standardise(features) * coefficients[:, :-1]).sum(dim=1) + coefficients[:, -1]
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {"mean": self.mean, "scale": self.scale, "calibration": self.calibration, "redemption": self.redemption}
+        named |= {f"weight_{i}": w for i, w in enumerate(self.weights)}
+        return named | {f"bias_{i}": b for i, b in enumerate(self.biases)}
+
+    def to(self, device: torch.device | str) -> "ResponseModel":
+        return replace(
+            self,
+            mean=self.mean.to(device),
+            scale=self.scale.to(device),
+            weights=tuple(w.to(device) for w in self.weights),
+            biases=tuple(b.to(device) for b in self.biases),
+            calibration=self.calibration.to(device),
+            redemption=self.redemption.to(device),
+        )
+
+    def _finish(self, heads: Tensor) -> Baseline:
+        visit, extra, mean, sd = heads.unbind(dim=1)
+        return Baseline(
+            visit_logit=self.calibration[0] * visit + self.calibration[1],
+            extra_baskets=torch.exp(extra.clamp(-6.0, 2.5)),
+            spend_log_mean=(mean + self.calibration[2]).clamp(max=MAX_LOG_SPEND),
+            spend_log_sd=torch.exp(sd.clamp(-2.0, 0.7)),
+        )
+
+
+def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:
+    """Rebuild a model from `ResponseModel.tensors`."""
+    depth = sum(name.startswith("weight_") for name in tensors)
+    return ResponseModel(
+        family=family,
+        mean=tensors["mean"],
+        scale=tensors["scale"],
+        weights=tuple(tensors[f"weight_{i}"] for i in range(depth)),
+        biases=tuple(tensors[f"bias_{i}"] for i in range(depth)),
+        calibration=tensors["calibration"],
+        redemption=tensors["redemption"],
+    )
+
+
+def forward(family: Family, weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], z: Tensor) -> Tensor:
+    """Run every member on standardised features, shape (n, n_features).
+
+    Returns:
+        Raw heads in the order of `HEADS`, shape (m, n, len(HEADS)).
+    """
+    hidden = basis(family, z).expand(len(weights[0]), -1, -1)
+    for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+        hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
+    return torch.baddbmm(biases[-1], hidden, weights[-1])
+
+
+def basis(family: Family, z: Tensor) -> Tensor:
+    """Return the inputs of the first layer: the baseline features, and their squares in the additive family."""
+    z = torch.stack([z[:, i] for i in BASELINE_FEATURES], dim=1)
+    if family is Family.ADDITIVE:
+        return torch.cat([z, z.square() - 1.0], dim=1)
+    return z
+
+
+def n_inputs(family: Family) -> int:
+    return len(BASELINE_FEATURES) * (2 if family is Family.ADDITIVE else 1)

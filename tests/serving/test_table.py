@@ -1,0 +1,72 @@
+"""A table that is not fit to publish is refused with what is wrong in it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from campaigns.errors import InputError
+from serving.table import MANIFEST_KEYS, columns
+
+
+def test_rows_are_sorted_and_say_what_is_promoted_only_where_something_is(build):
+    rows = build().customers
+    assert tuple(rows.columns) == columns("USD")
+    assert rows["customer_id"].is_monotonic_increasing
+    promotes = rows["offer"] == "discount_20"
+    assert promotes.any()
+    assert (rows["promoted_category"] == np.where(promotes, "SOFT DRINKS", "")).all()
+
+
+def test_an_offer_is_valid_for_the_weeks_it_lives(build):
+    rows = build().customers.drop_duplicates("offer").set_index("offer")
+    assert (rows["valid_from"] == pd.Timestamp(2018, 1, 1)).all()
+    assert rows["valid_to"].to_dict() == {
+        "coupon_2": pd.Timestamp(2018, 1, 28),
+        "discount_20": pd.Timestamp(2018, 1, 7),
+        "none": pd.Timestamp(2018, 1, 7),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"customer_id": "7"}, "customer_id of customer '7' is '7' .299 rows like it.; expected one row per customer"),
+        ({"offer": "coupon_3"}, "offer of customer '0000' is 'coupon_3'"),
+        ({"offer_label": "a gift"}, "offer_label of customer '0000' is 'a gift'"),
+        ({"promoted_category": ""}, "the offer is on a category: name it"),
+        ({"promoted_category": "TEA"}, "the offer is on no category: leave it empty"),
+        (
+            {"expected_uplift_usd": np.nan},
+            "expected_uplift_usd of customer '0000' is 'nan' .* every cell needs a value",
+        ),
+        ({"expected_uplift_hi_usd": np.inf}, "expected_uplift_hi_usd of customer '0000' is 'inf'"),
+        ({"expected_uplift_lo_usd": 9.0}, "expected_uplift_lo_usd of customer '0000' is '9.0'"),
+        ({"expected_uplift_hi_usd": -9.0}, "expected_uplift_hi_usd of customer '0000' is '-9.0'"),
+        ({"expected_cost_usd": -0.01}, "expected_cost_usd of customer '0000' is '-0.01'"),
+        ({"expected_cost_usd": 1}, "column expected_cost_usd has type int64; expected numbers"),
+        ({"valid_to": pd.Timestamp(2017, 1, 1)}, "valid_to of customer '0000' is '2017-01-01"),
+        ({"valid_from": pd.Timestamp(2018, 1, 1, 8)}, "expected a date without a time of day"),
+        ({"valid_from": "2018-01-01"}, "column valid_from has type str; expected dates"),
+        ({"segment": 99}, "segment of customer '0000' is '99'"),
+        ({"segment": 1.0}, "column segment has type float64; expected whole numbers"),
+        ({"reason": " "}, "reason of customer '0000' is ' '"),
+        ({"reason": 7}, "column reason has type int64; expected text"),
+        ({"extra": 1}, "policy table: columns are .*extra; expected customer_id"),
+    ],
+)
+def test_a_wrong_column_is_named(build, changes, message):
+    with pytest.raises(InputError, match=message):
+        build(**changes)
+
+
+@pytest.mark.parametrize("key", MANIFEST_KEYS)
+def test_a_manifest_without_a_field_is_not_publishable(build, key):
+    with pytest.raises(InputError, match=f"policy manifest: '{key}' is missing or empty"):
+        build({key: None})
+
+
+def test_a_manifest_holds_plain_finite_data_and_leaves_our_keys_alone(build):
+    with pytest.raises(InputError, match="policy manifest: not plain JSON data"):
+        build({"values": {"uplift": float("nan")}})
+    with pytest.raises(InputError, match="'files' is written when the table is published"):
+        build({"files": {}})
