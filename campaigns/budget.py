@@ -33,7 +33,7 @@ class Ledger:
 
     @classmethod
     def open(cls, budget_cents: int, shape: int | tuple[int, ...], device: torch.device | str = "cpu") -> Self:
-        """Return the ledger of customers of this shape, (n,) or (cohorts, n), and a whole budget for each cohort [cents].
+        """Return the ledger of customers of `shape`, (n,) or (cohorts, n), and a whole budget for each cohort [cents].
 
         Raises:
             InputError: The budget is negative.

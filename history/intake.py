@@ -1,33 +1,24 @@
-"""Takes a shop's files in: types and checks every row, sets bad rows aside and counts them."""
+"""Takes a shop's files in: types and checks every row, and offers the good ones under our names."""
 
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Final
 
 import duckdb
 from tqdm import tqdm
 
 from campaigns.errors import InputError
-from history.artifacts import hash_file, write_atomic
 from history.calendar import DAYS, Calendar
 from history.checks import RowChecks, id_types, sql_type
 from history.crosschecks import index_customers, reject_redemptions, reject_repeated, reject_undescribed
 from history.files import columns_of, open_file, reading
-from history.mapping import Mapping, TableFile
-from history.quality import TableQuality
+from history.mapping import Mapping
 from history.schema import ACCEPTED_ROWS, check_accepted
-from history.sql import literal, one_row, quoted
-from history.tables import TABLES, Table
+from history.sql import one_row, quoted
+from history.tables import TABLES, Kind, Table
 
 MOST_WEEKS: Final = 1_040
 """Longest history; longer ones are mistaken dates."""
 
-_REJECTED: Final = """
-INSERT INTO rejected
-SELECT '{name}', "row", reason, source_row FROM torn_{name} UNION ALL
-SELECT '{name}', "row", reason, to_json(struct_pack({fields}))
-FROM (SELECT "row", reason FROM checked_{name} WHERE reason IS NOT NULL) JOIN raw_{name} ON "row" = "#row"
-"""
 _SOME_MONDAY: Final = date(1970, 1, 5)
 
 _DESCRIBED: Final = """
@@ -68,44 +59,6 @@ def take_in(connection: duckdb.DuckDBPyConnection, mapping: Mapping) -> Calendar
     index_customers(connection)
     reject_redemptions(connection, mapping)
     return calendar
-
-
-def write_rejected(connection: duckdb.DuckDBPyConnection, mapping: Mapping, path: Path) -> dict[str, TableQuality]:
-    """Write every row set aside to one Parquet file (table, row, reason, source_row) and count.
-
-    Args:
-        connection: As `take_in` left it.
-        mapping: The mapping taken in.
-        path: Parquet file to write.
-
-    Returns:
-        What became of each table's rows.
-    """
-    connection.execute('CREATE TEMP TABLE rejected ("table" VARCHAR, "row" BIGINT, reason VARCHAR, source_row VARCHAR)')
-    for name in tqdm(mapping.tables, desc="count rows", unit="table", disable=None):
-        fields = ", ".join(f"{quoted(c)} := CAST({quoted(c)} AS VARCHAR)" for c in columns_of(connection, name))
-        with reading(f"{mapping.tables[name].path}: table '{name}'"):
-            connection.execute(_REJECTED.format(name=name, fields=fields))
-    order = 'SELECT * FROM rejected ORDER BY "table", "row"'
-    write_atomic(path, lambda file: _copy(connection, order, file))
-    return {name: _count(connection, source) for name, source in mapping.tables.items()}
-
-
-def check_shares(mapping: Mapping, tables: dict[str, TableQuality], max_rejected_share: float, rejected: Path) -> None:
-    """Refuse a table of which too many rows were set aside.
-
-    Raises:
-        InputError: Some table's share of rejected rows is above `max_rejected_share`.
-    """
-    for name, table in tables.items():
-        if table.rejected_share > max_rejected_share:
-            top = sorted(table.reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
-            reasons = ", ".join(f"{reason} ({count} rows)" for reason, count in top)
-            raise InputError(
-                f"{mapping.tables[name].path}: {table.rejected_share:.1%} of the {table.read} rows of table '{name}'"
-                f" were rejected, at most {max_rejected_share:.1%} may be: {reasons}; see {rejected}, then mend the"
-                " file or raise max_rejected_share"
-            )
 
 
 def check_weeks(mapping: Mapping, calendar: Calendar) -> None:
@@ -165,7 +118,11 @@ def _origin(connection: duckdb.DuckDBPyConnection, mapping: Mapping) -> date:
     source = mapping.tables["transactions"]
     good = "FROM checked_transactions WHERE reason IS NULL"
     if "date" not in source.columns:
-        dated = [name for name in ("campaigns", "redemptions") if name in mapping.tables]
+        dated = [
+            name
+            for name, other in mapping.tables.items()
+            if any(column.kind is Kind.DATE and column.name in other.columns for column in other.table.columns)
+        ]
         if dated:
             raise InputError(
                 f"{mapping.path}: transactions have weeks but no dates, so that the dates of {' and '.join(dated)} fit"
@@ -180,26 +137,3 @@ def _origin(connection: duckdb.DuckDBPyConnection, mapping: Mapping) -> date:
     monday = f"""CAST(date_trunc('week', "date") AS DATE) - CAST({DAYS} * ("week" - 1) AS INTEGER)"""
     (origin,) = one_row(connection, f"SELECT {monday} AS origin {good} GROUP BY origin ORDER BY count(*) DESC, origin")
     return date.fromisoformat(str(origin)[:10])
-
-
-def _count(connection: duckdb.DuckDBPyConnection, source: TableFile) -> TableQuality:
-    name = source.table.name
-    (read,) = one_row(connection, f"SELECT (SELECT count(*) FROM raw_{name}) + (SELECT count(*) FROM torn_{name})")
-    (kept,) = one_row(connection, f"SELECT count(*) FROM checked_{name} WHERE reason IS NULL")
-    reasons = connection.execute(
-        'SELECT reason, count(*) FROM rejected WHERE "table" = ? GROUP BY reason ORDER BY reason', [name]
-    ).fetchall()
-    missing = {c.name: c.cost for c in source.table.columns if c.cost and c.name not in source.columns}
-    return TableQuality(
-        file=source.path.name,
-        sha256=hash_file(source.path),
-        read=read,
-        kept=kept,
-        rejected=sum(count for _, count in reasons),
-        reasons=dict(reasons),
-        missing_columns=missing if name != "campaigns" or "start_date" in source.columns else {},
-    )
-
-
-def _copy(connection: duckdb.DuckDBPyConnection, sql: str, file: Path) -> None:
-    connection.execute(f"COPY ({sql}) TO {literal(file)} (FORMAT parquet)")

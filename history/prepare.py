@@ -13,10 +13,11 @@ from history.artifacts import read_json, write_atomic, write_json
 from history.calendar import Calendar
 from history.events import WeeklyEvents, load_events
 from history.files import database, reading
-from history.intake import check_leaving, check_shares, check_weeks, take_in, write_rejected
+from history.intake import check_leaving, check_weeks, take_in
 from history.mapping import Mapping
 from history.oddities import find_oddities, missing_tables, totals
 from history.quality import Quality, TableQuality, quality_from_dict
+from history.rejected import check_shares, write_rejected
 from history.sources import Source
 from history.targeting import coupon_values, targeting
 from history.weekly import CategoryChoice, customer_ids, weekly_events

@@ -112,10 +112,26 @@ def test_stock_goes_to_those_who_came_first():
     assert serve(claims, arrival, torch.tensor(-1)).tolist() == claims.tolist()
 
 
-def test_every_offer_has_its_own_stock():
-    claims = torch.tensor([[True, True], [True, True], [True, False]])
-    served = serve(claims, torch.tensor([0.3, 0.2, 0.1]), torch.tensor([1, -1]))
-    assert served.tolist() == [[False, True], [False, True], [True, False]]
+def test_every_cohort_has_its_own_stock():
+    claims = torch.tensor([[True, True, True], [True, True, False], [False, True, True]])
+    arrival = torch.tensor([[0.3, 0.2, 0.1], [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
+    served = serve(claims, arrival, torch.tensor([[1], [-1], [0]]))
+    assert served.tolist() == [[False, False, True], [True, True, False], [False, False, False]]
+    alone = torch.stack([serve(row, queue, 1) for row, queue in zip(claims, arrival, strict=True)])
+    assert serve(claims, arrival, 1).tolist() == alone.tolist()
+    assert serve(claims, arrival, -1).tolist() == claims.tolist()
+
+
+@given(
+    st.integers(0, 1000), st.lists(st.tuples(steps, steps).filter(lambda pair: pair[0][0] == pair[1][0]), max_size=6)
+)
+def test_cohorts_side_by_side_are_each_cohort_alone(budget, pairs):
+    both, alone = Ledger.open(budget, (2, N)), [Ledger.open(budget, N), Ledger.open(budget, N)]
+    for pair in pairs:
+        both = apply(both, (pair[0][0], *([x, y] for x, y in zip(pair[0][1:], pair[1][1:], strict=True))))
+        alone = [apply(ledger, step) for ledger, step in zip(alone, pair, strict=True)]
+        for field in ("remaining", "reserved", "spent", "excess"):
+            assert getattr(both, field).tolist() == [getattr(ledger, field).tolist() for ledger in alone]
 
 
 @given(st.lists(st.booleans(), min_size=N, max_size=N), queues, st.integers(0, N))
@@ -132,15 +148,16 @@ def test_permuting_the_customers_permutes_who_is_served(claims, arrival, stock, 
     assert moved.tolist() == served[list(order)].tolist()
 
 
-def test_ledger_and_stock_run_without_looking_at_a_value():
-    ledger = Ledger.open(1000, 4, device="meta")
-    request = torch.zeros(4, dtype=torch.int64, device="meta")
-    priority = torch.zeros(4, device="meta")
+@pytest.mark.parametrize("shape", [(4,), (3, 4)])
+def test_ledger_and_stock_run_without_looking_at_a_value(shape):
+    ledger = Ledger.open(1000, shape, device="meta")
+    request = torch.zeros(shape, dtype=torch.int64, device="meta")
+    priority = torch.zeros(shape, device="meta")
     ledger, granted = ledger.grant(request, priority)
     ledger = ledger.commit(request * granted).release(granted)
-    assert ledger.reserved.shape == granted.shape == (4,) and ledger.remaining.shape == ()
-    claims = torch.zeros(4, 3, dtype=torch.bool, device="meta")
-    assert serve(claims, priority, torch.zeros(3, dtype=torch.int64, device="meta")).shape == (4, 3)
+    assert ledger.reserved.shape == granted.shape == shape and ledger.remaining.shape == shape[:-1]
+    stock = torch.zeros((*shape[:-1], 1), dtype=torch.int64, device="meta")
+    assert serve(granted, priority, stock).shape == serve(granted, priority, 7).shape == shape
 
 
 def test_a_negative_budget_is_refused():

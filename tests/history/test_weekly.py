@@ -1,12 +1,14 @@
 """Weekly events, targeting and coupon values of a tiny shop, computed by hand."""
 
 import math
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from campaigns.errors import InputError
 from history.artifacts import hash_file
 from history.events import ARRAYS
 from history.prepare import load_prepared, prepare
@@ -99,6 +101,20 @@ def test_given_weeks_count_where_they_are_mapped(shop: Shop) -> None:
     prepared = shop.prepare()
     assert prepared.events.weeks.tolist() == [5, 6, 7, 8]
     assert prepared.quality.calendar.monday(5).isoformat() == "2017-01-02"
+
+
+def test_weeks_without_dates_need_to_be_told_when_week_1_begins(shop: Shop) -> None:
+    shop.headers["transactions"] = shop.headers["transactions"].replace("date", "week")
+    shop.columns["transactions"]["week"] = "week"
+    del shop.columns["transactions"]["date"]
+    shop.rows["transactions"] = ["007,1,milk,s1,1,1,1.10,0,0", "007,2,milk,s1,3,2,2.20,0,0"]
+    with pytest.raises(InputError, match="add week_origin"):
+        shop.prepare()
+    shop.extra = {"week_origin": date(2017, 1, 2)}
+    prepared = shop.prepare()
+    assert prepared.events.baskets[0].tolist() == [1, 0, 1]
+    assert prepared.events.redeemed[0].tolist() == [0, 1, 0]
+    assert prepared.quality.coupon_values.quartiles == ()
 
 
 def test_what_is_written_is_read_back(shop: Shop) -> None:

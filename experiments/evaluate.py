@@ -1,0 +1,219 @@
+"""Open the test split, once: judge every trained policy in a market fitted to other customers and later weeks.
+
+python -m experiments.evaluate name=demo
+"""
+
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from campaigns.decision import Policy
+from envs.fitted import read_training_world
+from envs.world import World
+from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
+from evaluation.fidelity import Recorded, compare_with_history
+from evaluation.rollout import Play, Result, play
+from experiments.config import Config
+from experiments.fit import fit_categories, market_terms
+from experiments.history import PreparedHistory, load_history, starting_states
+from experiments.judging import judge_redemption, judge_spend, judge_visits
+from experiments.main import choose_device, main, run_folder
+from experiments.runs import Step, require_same_inputs
+from experiments.train import Trained, read_policy
+from history.artifacts import write_json
+from simulators.fit import fit_world
+from simulators.worlds import build_market, read_world
+
+SEED = 20_011
+CURVE_AGENTS = 4
+"""How many of the best agents the profit-against-budget curve shows."""
+
+
+def evaluate_step(config: Config) -> Step:
+    folder = run_folder(config)
+    trained = sorted(path.parent for path in folder.glob("train/*/manifest.json"))
+    inputs = {f"train/{path.name}": path for path in trained}
+    settings = {"evaluate": asdict(config.evaluate), "budget": asdict(config.budget), "market": asdict(config.market),
+                "seed": config.seed, "threads": config.threads}  # fmt: skip
+    return Step(
+        folder / "evaluate", "evaluate", settings, {"prepare": folder / "prepare", "fit": folder / "fit", **inputs}
+    )
+
+
+def run_evaluate(config: Config) -> dict[str, Any]:
+    """Judge all trained policies of a run, unless that is done; return what is written to evaluation.json."""
+    folder = run_folder(config)
+    require_same_inputs(folder / "fit", "fit", {"prepare": folder / "prepare"})
+    for path in folder.glob("train/*/manifest.json"):
+        require_same_inputs(path.parent, "train", {"fit": folder / "fit"})
+    step = evaluate_step(config)
+    if step.is_done():
+        print(f"evaluate: {step.folder} is up to date")
+        return read_evaluation(folder)
+    step.begin()
+    history = load_history(folder / "prepare", config.split)
+    train_world = read_training_world(folder)
+    trained = load_policies(folder, train_world)
+    test = _test_play(config, history, train_world)
+    agents = _compare(config, trained, test, train_world)
+    evaluation = {
+        "response": _response(config, history),
+        "fidelity": _fidelity(config, history, train_world),
+        "agents": agents,
+        "curve": _curves(config, trained, agents, test),
+        "campaign_weeks": config.market.horizon.campaign_weeks,
+        "test_customers": test.start.n,
+        "worlds": config.evaluate.worlds,
+    }
+    write_json(step.folder / "evaluation.json", evaluation)
+    step.finish()
+    print(table_of(agents))
+    return evaluation
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    from history.artifacts import read_json
+
+    result: dict[str, Any] = read_json(folder / "evaluate" / "evaluation.json")
+    return result
+
+
+def load_policies(folder: Path, world: World) -> dict[str, list[Trained]]:
+    """Read every trained policy of a run, by agent, seeds ascending."""
+    layout = world.observer.layout(world.market)
+    grouped: dict[str, list[Trained]] = defaultdict(list)
+    for path in sorted(folder.glob("train/*/policy.json")):
+        trained = read_policy(path.parent, layout)
+        grouped[trained.agent].append(trained)
+    return {agent: sorted(group, key=lambda t: t.seed) for agent, group in grouped.items()}
+
+
+def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
+    """Fit the judging market to the test customers and their weeks, and open it at the first of these."""
+    split = history.splits.test
+    categories = fit_categories(history, config)
+    fitted = fit_world(history.panel, history.targeting, split, categories, config.market.judge, config.seed + 2).world
+    terms = market_terms(config, config.market.judge_effects, len(split.customers), history.panel.events.n)
+    device = choose_device(config)
+    first = range(split.weeks.start, split.weeks.start + 1)
+    start = starting_states(history.panel, split, first).to(device)
+    return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
+
+
+def _compare(
+    config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World
+) -> list[dict[str, Any]]:
+    weeks = config.market.horizon.campaign_weeks
+    at_home = _training_play(train_world, test)
+    rows = []
+    for agent, group in tqdm(trained.items(), desc="judge agents", unit="agent", disable=None):
+        results = [play(one.policy, 0.0, test) for one in group]
+        home = np.mean([play(one.policy, 0.0, at_home).uplift.mean() for one in group]) / weeks
+        rows.append(_row(agent, group, results, float(home), weeks, test))
+    return sorted(rows, key=lambda row: -row["uplift"]["value"])
+
+
+def _row(
+    agent: str, group: list[Trained], results: list[Result], home: float, weeks: int, test: Play
+) -> dict[str, Any]:
+    uplift = np.stack([r.uplift for r in results]) / weeks
+    cost = np.stack([r.cost for r in results]) / weeks
+    value, spent = estimate_mean(uplift), estimate_mean(cost)
+    roi = ratio_of_means(uplift.mean(axis=(0, 1)), cost.mean(axis=(0, 1)))
+    offers = np.sum([r.offers for r in results], axis=0)
+    sent = offers[1:].sum()
+    shares = offers / max(int(offers.sum()), 1)
+    lo, hi = effect_range(uplift.mean(axis=(0, 2)))
+    return {
+        "agent": agent,
+        "seeds": [one.seed for one in group],
+        "uplift": value.to_dict(),
+        "effect_range": [lo, hi],
+        "cost": spent.to_dict(),
+        "roi": None if roi is None else roi.to_dict(),
+        "violations": sum(r.violations for r in results),
+        "validation": float(np.mean([one.validation for one in group])),
+        "training": home,
+        "gap": home - value.value,
+        "realised_uplift": float(np.mean([r.realised_uplift.mean() for r in results])) / weeks,
+        "redemption_rate": sum(r.redeemed for r in results) / max(int(sent), 1),
+        "offers_per_customer": float(sent) / (test.start.n * test.worlds * len(results)),
+        "offer_share": dict(zip(test.market.catalog.names, shares.tolist(), strict=True)),
+    }
+
+
+def _training_play(world: World, test: Play) -> Play:
+    """Return the training market with as many of its own customers, as they stood before its last week."""
+    n = test.start.n
+    last = world.pool.n - min(n, world.pool.n)
+    import torch
+
+    start = world.pool.take(torch.arange(last, world.pool.n))
+    device = test.start.weeks_seen.device
+    return Play(world.market, world.observer, start.to(device), max(test.worlds // 5, 2), SEED)
+
+
+def _curves(
+    config: Config, trained: dict[str, list[Trained]], agents: list[dict[str, Any]], test: Play
+) -> dict[str, list[dict[str, float]]]:
+    """Return uplift against cost over budget prices, for the best agents that spend anything."""
+    spending = [row["agent"] for row in agents if row["cost"]["value"] > 0][:CURVE_AGENTS]
+    where = Play(test.market, test.observer, test.start, config.evaluate.curve_worlds, SEED + 1)
+    jobs = [(agent, price) for agent in spending for price in config.budget.curve]
+    curves: dict[str, list[dict[str, float]]] = {agent: [] for agent in spending}
+    for agent, price in tqdm(jobs, desc="profit against budget", unit="point", disable=None):
+        curves[agent].append(curve_point([one.policy for one in trained[agent]], price, where))
+    return curves
+
+
+def curve_point(policies: list[Policy[Tensor]], price: float, where: Play) -> dict[str, float]:
+    """Return cost and uplift per customer-week at one budget price, with the interval of the uplift."""
+    weeks = where.market.horizon.campaign_weeks
+    results = [play(policy, price, where) for policy in policies]
+    uplift = estimate_mean(np.stack([r.uplift for r in results]) / weeks)
+    cost = float(np.mean([r.cost.mean() for r in results])) / weeks
+    return {"price": price, "cost": cost, "uplift": uplift.value, "lo": uplift.lo, "hi": uplift.hi}
+
+
+def _response(config: Config, history: PreparedHistory) -> dict[str, Any]:
+    """Judge the training market's response model on the test customers' later weeks."""
+    fitted = read_world(run_folder(config) / "fit" / "train")
+    return {
+        "visit": judge_visits(fitted.response, history.panel, history.splits.test),
+        "redemption": judge_redemption(config, history),
+        "spend": {"deciles": judge_spend(fitted.response, history.panel, history.splits.test)},
+    }
+
+
+def _fidelity(config: Config, history: PreparedHistory, world: World) -> dict[str, Any]:
+    split, events = history.splits.test, history.panel.events
+    rows = np.ix_(split.customers, np.arange(split.weeks.start, split.weeks.stop))
+    recorded = Recorded(
+        weeks=events.weeks[split.weeks.start : split.weeks.stop],
+        active=(events.baskets[rows] > 0).sum(axis=0).astype(float),
+        spend=events.spend[rows].sum(axis=0, dtype=np.float64),
+    )
+    start = starting_states(history.panel, split, range(split.weeks.start, split.weeks.start + 1))
+    return compare_with_history(world.market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
+
+
+def table_of(agents: list[dict[str, Any]]) -> str:
+    """Return the comparison as a text table [currency per customer-week]."""
+    lines = [f"{'agent':<18} {'uplift':>8} {'95 % interval':>19} {'cost':>7} {'ROI':>6} {'violations':>10} {'gap':>7}"]
+    for row in agents:
+        up, roi = row["uplift"], row["roi"]
+        shown = "-" if roi is None else f"{roi['value']:.2f}"
+        lines.append(
+            f"{row['agent']:<18} {up['value']:>+8.4f} [{up['lo']:>+8.4f}, {up['hi']:>+7.4f}] "
+            f"{row['cost']['value']:>7.4f} {shown:>6} {row['violations']:>10d} {row['gap']:>+7.4f}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main(run_evaluate)

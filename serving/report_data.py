@@ -1,0 +1,282 @@
+"""What the report shows, as records: read once from plain data, then only looked at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import pandas as pd
+
+from campaigns.errors import InputError
+from history.quality import Quality, quality_from_dict
+from serving.rules import Segments
+
+CUSTOMER_COLUMNS = (
+    "customer_id",
+    "segment",
+    "weeks_since_visit",
+    "visits_per_week",
+    "spend_per_week_usd",
+    "promo_share",
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its 95 % interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Decile:
+    """One tenth of the rows, by prediction: mean prediction, mean outcome with its 95 % interval, rows."""
+
+    predicted: float
+    observed: float
+    lo: float
+    hi: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a chance was predicted for weeks and customers never seen, beside a naive reference."""
+
+    auc: float
+    auc_lo: float
+    auc_hi: float
+    log_loss: float
+    reference_auc: float
+    reference_log_loss: float
+    log_loss_gain: float
+    log_loss_gain_lo: float
+    log_loss_gain_hi: float
+    slope: float
+    deciles: tuple[Decile, ...]
+
+
+@dataclass(frozen=True)
+class Response:
+    """Fit of visit and redemption (None: not estimable), and deciles of spend in a week with a visit [currency]."""
+
+    visit: Fit | None
+    redemption: Fit | None
+    spend: tuple[Decile, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One figure per week: recorded, simulated mean, and the limits of the 90 % band; each shape (weeks,)."""
+
+    truth: Sequence[float]
+    mean: Sequence[float]
+    lo: Sequence[float]
+    hi: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """The market run free beside held-out history: active customers and spend [currency] per week.
+
+    `weeks_inside` counts for "active" and "spend" the weeks whose truth lies in the band.
+    """
+
+    weeks: Sequence[int]
+    active: Band
+    spend: Band
+    weeks_inside: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class AgentScore:
+    """One agent on the held-out market; money per customer and week.
+
+    Attributes:
+        agent: Its name.
+        seeds: The seeds it was trained with.
+        uplift, cost: With 95 % interval [currency].
+        roi: Net uplift per unit of cost; None where nothing was spent.
+        violations: Forbidden offers that it asked for.
+        validation: Score on the validation market, budget price deducted [currency].
+        training: Uplift on the market that it was trained in [currency].
+        gap: training - uplift.
+        offer_share: Share of decisions by offer.
+    """
+
+    agent: str
+    seeds: Sequence[int]
+    uplift: Interval
+    cost: Interval
+    roi: float | None
+    violations: int
+    validation: float | None
+    training: float | None
+    gap: float | None
+    offer_share: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One budget price λ, and the cost and uplift (95 % interval) per customer and week that it leads to [currency]."""
+
+    price: float
+    cost: float
+    uplift: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The budget per customer and week [currency], the price λ that meets it, the cost at that price, and if it does."""
+
+    per_customer_week_usd: float
+    price: float
+    cost: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What the chosen policy does in one week, for all customers of the table together.
+
+    Attributes:
+        customers: Customers in the table.
+        with_offer: Those who get an offer.
+        uplift: Expected net uplift per week with its 95 % interval [currency].
+        cost: Expected promo and contact cost per week [currency].
+        roi: Net uplift per unit of cost; None where nothing is spent.
+    """
+
+    customers: int
+    with_offer: int
+    uplift: Interval
+    cost: Interval
+    roi: float | None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One number behind the market: learned (error: standard error) or assumed (error: sd of the prior)."""
+
+    name: str
+    value: float
+    error: float
+    unit: str
+    origin: str
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReportData:
+    """Everything that the report shows.
+
+    Attributes:
+        source: One sentence on the data, as in "The history is simulated from real patterns, for education."
+        quality: Rows kept and set aside, what is absent.
+        customers: `CUSTOMER_COLUMNS`, one row per customer; segment in words.
+        policy: `policy_by_customer`: at least customer_id, offer, offer_label.
+        response, fidelity, agents, curve: See the records; the curve is by agent.
+        chosen: The agent whose policy is published.
+        budget, headline: See the records.
+        segments: The distilled rules.
+        provenance: Every number behind the market.
+        manifest: Of the published table.
+        currency: Of all money, as in "USD".
+        notes: Further limits, one sentence each.
+
+    Raises:
+        InputError: `chosen` is not among the agents, or a column is missing.
+    """
+
+    source: str
+    quality: Quality
+    customers: pd.DataFrame
+    policy: pd.DataFrame
+    response: Response
+    fidelity: Fidelity
+    agents: tuple[AgentScore, ...]
+    curve: Mapping[str, tuple[CurvePoint, ...]]
+    chosen: str
+    budget: Budget
+    headline: Headline
+    segments: Segments
+    provenance: tuple[Origin, ...]
+    manifest: Mapping[str, Any]
+    currency: str
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.chosen not in [score.agent for score in self.agents]:
+            names = ", ".join(score.agent for score in self.agents)
+            raise InputError(f"report: chosen agent {self.chosen!r} was not judged; expected one of {names}")
+        for frame, needed in (
+            (self.customers, CUSTOMER_COLUMNS),
+            (self.policy, ("customer_id", "offer", "offer_label")),
+        ):
+            missing = [name for name in needed if name not in frame.columns]
+            if missing:
+                raise InputError(f"report: column {missing[0]!r} is missing; found {', '.join(frame.columns)}")
+
+    @property
+    def score(self) -> AgentScore:
+        """The chosen agent's."""
+        return next(score for score in self.agents if score.agent == self.chosen)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """Build from plain data under the names of the attributes; keys that the records do not know are passed over.
+
+        `quality` is what quality.json holds, `response`, `fidelity`, `agents` and `curve` what evaluation.json holds;
+        `customers`, `policy` and `segments` are taken as they are.
+        """
+        read = {
+            "quality": quality_from_dict(plain["quality"]),
+            "response": _response(plain["response"]),
+            "fidelity": _fidelity(plain["fidelity"]),
+            "agents": tuple(_score(agent) for agent in plain["agents"]),
+            "curve": {agent: tuple(_pick(CurvePoint, p) for p in points) for agent, points in plain["curve"].items()},
+            "budget": _pick(Budget, plain["budget"]),
+            "headline": _headline(plain["headline"]),
+            "provenance": tuple(_pick(Origin, parameter) for parameter in plain["provenance"]),
+            "notes": tuple(plain["notes"]),
+        }
+        return cls(**{name: read.get(name, plain[name]) for name in (f.name for f in fields(cls))})
+
+
+def _pick(record: Any, plain: Mapping[str, Any], **read: Any) -> Any:
+    """Return the record built from the keys that it knows, with those in `read` replaced."""
+    return record(**{**{f.name: plain[f.name] for f in fields(record)}, **read})
+
+
+def _deciles(plain: Sequence[Mapping[str, Any]]) -> tuple[Decile, ...]:
+    return tuple(_pick(Decile, row) for row in plain)
+
+
+def _response(plain: Mapping[str, Any]) -> Response:
+    def fit(name: str) -> Fit | None:
+        rows = plain[name]
+        return None if rows is None else _pick(Fit, rows, deciles=_deciles(rows["deciles"]))
+
+    return Response(fit("visit"), fit("redemption"), _deciles(plain["spend"]["deciles"]))
+
+
+def _fidelity(plain: Mapping[str, Any]) -> Fidelity:
+    return _pick(Fidelity, plain, active=_pick(Band, plain["active"]), spend=_pick(Band, plain["spend"]))
+
+
+def _score(plain: Mapping[str, Any]) -> AgentScore:
+    money = {name: _pick(Interval, plain[name]) for name in ("uplift", "cost")}
+    return _pick(AgentScore, plain, **money, roi=_ratio(plain["roi"]))
+
+
+def _headline(plain: Mapping[str, Any]) -> Headline:
+    money = {name: _pick(Interval, plain[name]) for name in ("uplift", "cost")}
+    return _pick(Headline, plain, **money, roi=_ratio(plain["roi"]))
+
+
+def _ratio(plain: Any) -> float | None:
+    """Return a ratio that comes as a number, as an estimate with its interval, or not at all."""
+    return plain["value"] if isinstance(plain, Mapping) else plain

@@ -1,0 +1,108 @@
+"""The first screen of the report in sentences: what is recommended, what it brings, how sure that is."""
+
+from dataclasses import dataclass
+
+from serving.charts import named
+from serving.report_data import Interval, ReportData
+from serving.words import decimal, money, percent, signed_money
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the first screen: its name, its value, and a line on what it means."""
+
+    name: str
+    value: str
+    line: str
+
+
+def recommendation(data: ReportData) -> str:
+    """Return what to do, in one sentence."""
+    head = data.headline
+    if head.with_offer == 0:
+        return f"Make no offer to any of the {head.customers:,} customers this week"
+    return f"Make an offer to {head.with_offer:,} of {head.customers:,} customers this week"
+
+
+def mostly(data: ReportData, most: int = 3) -> str:
+    """Return the most frequent offers and how many customers get each."""
+    given = data.policy.loc[data.policy["offer"] != _none(data), "offer_label"].value_counts().sort_index()
+    top = given.sort_values(ascending=False, kind="stable").head(most)
+    return ", ".join(f"{label} ({count:,})" for label, count in top.items())
+
+
+def tiles(data: ReportData) -> list[Tile]:
+    """Return the four figures of the first screen."""
+    head, budget, currency = data.headline, data.budget, data.currency
+    cost = f"{money(budget.cost, currency, 3)} of {money(budget.per_customer_week_usd, currency, 3)}"
+    return [
+        Tile(
+            "Expected gain per week",
+            signed_money(head.uplift.value, currency, 0),
+            f"95 % interval {interval(head.uplift, 0)} {currency}; margin after all costs, against making no offer",
+        ),
+        Tile(
+            "Expected cost per week",
+            money(head.cost.value, currency, 0),
+            f"95 % interval {interval(head.cost, 0)} {currency}; offers redeemed and messages sent",
+        ),
+        Tile(
+            f"Gain per {currency} spent",
+            "–" if head.roi is None else decimal(head.roi, 2),
+            "nothing is spent" if head.roi is None else "return on investment, costs already deducted",
+        ),
+        Tile("Budget", "kept" if budget.met else "not kept", f"{cost} per customer and week"),
+    ]
+
+
+def honesty(data: ReportData) -> str:
+    """Return how sure the gain is and what it rests on."""
+    uplift = data.headline.uplift
+    if uplift.lo > 0:
+        sure = "The interval lies above zero: a gain is likely, its size is uncertain."
+    elif uplift.hi < 0:
+        sure = "The interval lies below zero: expect a loss, do not use this policy."
+    else:
+        sure = "The interval includes zero: the offers may bring nothing."
+    assumed = sum(row.origin == "assumed" for row in data.provenance)
+    return (
+        f"{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
+        f"{len(data.provenance)} numbers are assumed from the literature and not learned from this shop."
+    )
+
+
+def comparison(data: ReportData) -> str:
+    """Return how the chosen agent stands beside the best other one."""
+    others = [score for score in data.agents if score.agent != data.chosen]
+    if not others:
+        return f"{named(data.chosen)} is the only agent that was judged."
+    best = max(others, key=lambda score: score.uplift.value)
+    mine = data.score.uplift
+    if mine.lo > best.uplift.hi:
+        word = "clearly better than"
+    elif mine.hi < best.uplift.lo:
+        word = "clearly worse than"
+    else:
+        word = "not clearly different from"
+    return f"The chosen agent, {named(data.chosen)}, is {word} the best other one, {named(best.agent)}."
+
+
+def distilled(data: ReportData) -> str:
+    """Return how well the rules stand for the policy."""
+    segments, n = data.segments, len(data.segments.rules)
+    kept = "" if segments.uplift_kept is None else f" and keep {percent(segments.uplift_kept)} of its expected gain"
+    less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
+    count = "One rule stands" if n == 1 else f"{n} rules stand"
+    return (
+        f"{count} for the policy: they give {percent(segments.agreement)} of the customers the same{kept}. They cost "
+        f"{money(segments.cost, data.currency, 3)} per customer, the policy "
+        f"{money(segments.policy_cost, data.currency, 3)}.{less}"
+    )
+
+
+def interval(value: Interval, digits: int) -> str:
+    return f"{decimal(value.lo, digits)} to {decimal(value.hi, digits)}"
+
+
+def _none(data: ReportData) -> str:
+    return str(data.manifest["catalog"]["offers"][0]["name"])
