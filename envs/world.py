@@ -1,12 +1,24 @@
 """What an environment is made of: a market, its observer, and a pool of customers to begin with."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from history.state import State
-from simulators.market import Market, MarketState, Noise, Outcome, draw_noise, open_market, step, terminal_value
+from simulators.market import (
+    Market,
+    MarketState,
+    Noise,
+    Outcome,
+    Sight,
+    draw_noise,
+    look,
+    open_market,
+    step,
+    terminal_value,
+)
 from simulators.observation import Observer
 
 
@@ -34,6 +46,7 @@ class Episode:
     """A running episode of n customers."""
 
     state: MarketState
+    sight: Sight
     price: Tensor  # λ, (n,)
 
 
@@ -43,20 +56,20 @@ def begin(world: World, n: int, generator: torch.Generator) -> Episode:
     customers = torch.randint(world.pool.n, (n,), generator=generator, device=device)
     draw = torch.randint(world.market.effects.n_draws, (n,), generator=generator, device=device)
     state = open_market(world.market, world.pool.take(customers), draw)
-    return Episode(state, draw_prices(world.prices, n, generator))
+    return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator))
 
 
 def draw_prices(prices: PriceRange, n: int, generator: torch.Generator) -> Tensor:
     """Draw a budget price for each of n customers, shape (n,), float32."""
     uniform = torch.rand(2, n, generator=generator, device=generator.device)
-    ratio = torch.tensor(prices.high / prices.low).log().item()
+    ratio = math.log(prices.high / prices.low)
     price = prices.low * torch.exp(uniform[0] * ratio)
     return torch.where(uniform[1] < prices.free, torch.zeros_like(price), price)
 
 
 def observe(world: World, episode: Episode) -> Tensor:
     """Return flat observation rows as `ObservationLayout` cuts them, shape (n, width), float32."""
-    context = world.observer.observe(world.market, episode.state, episode.price)
+    context = world.observer.observe(world.market, episode.state, episode.sight, episode.price)
     return torch.cat([context.features, context.price.unsqueeze(1), context.mask.to(torch.float32)], dim=1)
 
 
@@ -67,11 +80,9 @@ def take_step(world: World, episode: Episode, action: Tensor, noise: Noise) -> t
         The episode after it, the outcome, and the uplift in net margin [USD], shape (n,); the last week of the horizon
         adds the terminal value.
     """
-    state, outcome = step(world.market, episode.state, action, noise)
+    state, outcome = step(world.market, episode.state, episode.sight, action, noise)
     uplift = outcome.uplift
     if state.week == world.market.horizon.weeks:
         uplift = uplift + terminal_value(world.market, state)
-    return Episode(state, episode.price), outcome, uplift
+    return Episode(state, look(world.market, state), episode.price), outcome, uplift
 
-
-__all__ = ["Episode", "PriceRange", "World", "begin", "draw_noise", "observe", "take_step"]

@@ -14,13 +14,18 @@ from simulators.market import (
     Market,
     MarketState,
     Outcome,
-    allowed_offers,
+    Sight,
     draw_noise,
+    look,
     open_market,
     step,
     terminal_value,
 )
 from simulators.observation import Observer
+
+
+ROWS = 8192
+"""Customers that are stepped at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,33 +77,51 @@ class Result:
 
 
 def play(policy: Policy[Tensor], price: float, where: Play) -> Result:
-    """Play a policy at one budget price λ through the whole horizon."""
-    m, n = where.start.n, where.start.n * where.worlds
+    """Play a policy at one budget price λ through the whole horizon, some worlds at a time so that they stay in cache."""
     device = where.start.weeks_seen.device
     generator = torch.Generator(device)
     generator.manual_seed(where.seed)
-    start = where.start.take(torch.arange(m, device=device).repeat(where.worlds))
-    draw = torch.arange(where.worlds, device=device).repeat_interleave(m) % where.market.effects.n_draws
-    state = open_market(where.market, start, draw, cohorts=where.worlds, budget_cents=where.budget_cents)
-    prices = torch.full((n,), price, device=device)
-    tally = _Tally(n, where.market.n_actions, device)
+    size = max(ROWS // where.start.n, 1)
+    parts = [
+        _play_some(policy, price, where, range(first, min(first + size, where.worlds)), generator)
+        for first in range(0, where.worlds, size)
+    ]
+    return _join(parts)
+
+
+def _play_some(
+    policy: Policy[Tensor], price: float, where: Play, worlds: range, generator: torch.Generator
+) -> Result:
+    state = _open(where, worlds, where.budget_cents)
+    prices = torch.full((state.n,), price, device=generator.device)
+    tally = _Tally(state.n, where.market.n_actions, generator.device)
     for _ in range(where.market.horizon.weeks):
-        noise = draw_noise(n, generator, device)
-        choice = torch.rand(n, generator=generator, device=device)
-        action, entropy = _choose(policy, where, state, prices, choice)
-        state, outcome = step(where.market, state, action, noise)
+        noise = draw_noise(state.n, generator, generator.device)
+        choice = torch.rand(state.n, generator=generator, device=generator.device)
+        sight = look(where.market, state)
+        action, entropy = _choose(policy, where, state, sight, prices, choice)
+        state, outcome = step(where.market, state, sight, action, noise)
         tally.add(outcome, entropy)
     tally.uplift += terminal_value(where.market, state)
-    return _finish(tally, state, where)
+    return _finish(tally, state, where, len(worlds))
+
+
+def _open(where: Play, worlds: range, budget_cents: int) -> MarketState:
+    """Open one copy of the customers per world, each world under its own draw of the effects."""
+    m, device = where.start.n, where.start.weeks_seen.device
+    start = where.start.take(torch.arange(m, device=device).repeat(len(worlds)))
+    draw = torch.arange(worlds.start, worlds.stop, device=device).repeat_interleave(m)
+    draw = draw % where.market.effects.n_draws
+    return open_market(where.market, start, draw, cohorts=len(worlds), budget_cents=budget_cents)
 
 
 def _choose(
-    policy: Policy[Tensor], where: Play, state: MarketState, price: Tensor, choice: Tensor
+    policy: Policy[Tensor], where: Play, state: MarketState, sight: Sight, price: Tensor, choice: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Draw an offer per customer, and return the mean entropy of the draws [nat]."""
     if state.week >= where.market.horizon.campaign_weeks:
         return torch.zeros_like(state.offer), torch.zeros((), device=price.device)
-    dist = policy.action_dist(where.observer.observe(where.market, state, price))
+    dist = policy.action_dist(where.observer.observe(where.market, state, sight, price))
     action = (dist.cumsum(dim=1) < choice.unsqueeze(1)).sum(dim=1).clamp(max=dist.shape[1] - 1)
     reachable = dist.gather(1, action.unsqueeze(1)).squeeze(1) > 0  # rounding may pass the last offer that is allowed
     action = torch.where(reachable, action, dist.argmax(dim=1))
@@ -129,9 +152,9 @@ class _Tally:
         self.entropy += entropy
 
 
-def _finish(tally: _Tally, state: MarketState, where: Play) -> Result:
+def _finish(tally: _Tally, state: MarketState, where: Play, worlds: int) -> Result:
     def table(values: Tensor) -> NDArray[np.float64]:
-        return values.view(where.worlds, -1).cpu().numpy()
+        return values.view(worlds, -1).cpu().numpy()
 
     return Result(
         uplift=table(tally.uplift),
@@ -148,30 +171,52 @@ def _finish(tally: _Tally, state: MarketState, where: Play) -> Result:
     )
 
 
-def expected_gain(where: Play, action: Tensor, weeks: int) -> tuple[Tensor, Tensor]:
+def _join(parts: list[Result]) -> Result:
+    def stack(name: str) -> NDArray[np.float64]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Result(
+        uplift=stack("uplift"),
+        cost=stack("cost"),
+        realised_uplift=stack("realised_uplift"),
+        realised_cost=stack("realised_cost"),
+        shadow_margin=stack("shadow_margin"),
+        offers=np.sum([part.offers for part in parts], axis=0),
+        redeemed=sum(part.redeemed for part in parts),
+        violations=sum(part.violations for part in parts),
+        excess_cents=sum(part.excess_cents for part in parts),
+        overspent_cents=max(part.overspent_cents for part in parts),
+        entropy=float(np.mean([part.entropy for part in parts])),
+    )
+
+
+def expected_gain(where: Play, action: Tensor, weeks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what one offer to each customer brings over the next weeks, by draw of the effects.
 
     Args:
         where: Market, customers (m) and how many draws (worlds).
         action: The offer to each customer, shape (m,); a forbidden one counts as none.
-        weeks: How long its consequences are followed, no further offer being made.
+        weeks: How long its consequences are followed, no further offer being made; then the terminal value is added.
 
     Returns:
         Uplift and cost [USD], each shape (worlds, m).
     """
-    m, n = where.start.n, where.start.n * where.worlds
     device = where.start.weeks_seen.device
     generator = torch.Generator(device)
     generator.manual_seed(where.seed)
-    start = where.start.take(torch.arange(m, device=device).repeat(where.worlds))
-    draw = torch.arange(where.worlds, device=device).repeat_interleave(m) % where.market.effects.n_draws
-    state = open_market(where.market, start, draw, cohorts=where.worlds)
-    wanted = action.repeat(where.worlds)
-    uplift, cost = torch.zeros(n, device=device), torch.zeros(n, device=device)
-    for week in range(weeks):
-        asked = wanted * allowed_offers(where.market, state).gather(1, wanted.unsqueeze(1)).squeeze(1)
-        asked = asked if week == 0 else torch.zeros_like(wanted)
-        state, outcome = step(where.market, state, asked, draw_noise(n, generator, device))
-        uplift, cost = uplift + outcome.uplift, cost + outcome.cost
-    uplift = uplift + terminal_value(where.market, state)
-    return uplift.view(where.worlds, m), cost.view(where.worlds, m)
+    size = max(ROWS // where.start.n, 1)
+    uplifts, costs = [], []
+    for first in range(0, where.worlds, size):
+        worlds = range(first, min(first + size, where.worlds))
+        state = _open(where, worlds, UNLIMITED)
+        uplift, cost = torch.zeros(state.n, device=device), torch.zeros(state.n, device=device)
+        for week in range(weeks):
+            sight = look(where.market, state)
+            wanted = action.repeat(len(worlds)) * (week == 0)
+            asked = wanted * sight.mask.gather(1, wanted.unsqueeze(1)).squeeze(1)
+            state, outcome = step(where.market, state, sight, asked, draw_noise(state.n, generator, device))
+            uplift, cost = uplift + outcome.uplift, cost + outcome.cost
+        uplift = uplift + terminal_value(where.market, state)
+        uplifts.append(uplift.view(len(worlds), -1).double().cpu().numpy())
+        costs.append(cost.view(len(worlds), -1).double().cpu().numpy())
+    return np.concatenate(uplifts), np.concatenate(costs)

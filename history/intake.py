@@ -9,7 +9,12 @@ from tqdm import tqdm
 from campaigns.errors import InputError
 from history.calendar import DAYS, Calendar
 from history.checks import RowChecks, id_types, sql_type
-from history.crosschecks import index_customers, reject_redemptions, reject_repeated, reject_undescribed
+from history.crosschecks import (
+    index_customers,
+    reject_redemptions,
+    reject_repeated,
+    reject_undescribed,
+)
 from history.files import columns_of, open_file, reading
 from history.mapping import Mapping
 from history.schema import ACCEPTED_ROWS, check_accepted

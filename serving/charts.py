@@ -1,6 +1,7 @@
 """The charts of the report: each draws one record and says in a sentence what to see."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,7 @@ def offers_chart(labels: "pd.Series[str]") -> Chart:
         ax.barh(np.arange(len(counts)), counts.to_numpy(), color=SERIES[0], height=0.65)
         ax.set_yticks(np.arange(len(counts)), [_short(str(label)) for label in counts.index])
         for i, count in enumerate(counts.to_numpy()):
-            ax.text(count, i, f" {count:,}", va="center")
+            ax.text(float(count), i, f" {count:,}", va="center")
         ax.tick_params(axis="y", length=0)
         ax.set_xticks([])
         ax.set_xlim(0, float(counts.max()) * 1.18)
@@ -72,14 +73,16 @@ def rfm_chart(customers: pd.DataFrame, currency: str) -> Chart:
     return Chart(draw("rfm", (7.6, 4.2), 1, paint), "Map of customers by recency and frequency of visits", see)
 
 
-def calibration_chart(response: Response, currency: str) -> Chart:
-    """Draw predicted against observed by tenths of the rows: visit, redemption, spend."""
+def calibration_chart(response: Response, currency: str) -> Chart | None:
+    """Draw predicted against observed by tenths of the rows: visit, redemption, spend; None without any."""
     panels: list[tuple[str, str, Sequence[Decile]]] = []
     for name, fit in (("Visit", response.visit), ("Redemption", response.redemption)):
         if fit is not None:
             panels.append((name, "share of rows", fit.deciles))
     if response.spend:
         panels.append(("Spend with a visit", currency, response.spend))
+    if not panels:
+        return None
 
     def paint(axes: list[Axes]) -> None:
         for ax, (title, unit, deciles) in zip(axes, panels, strict=True):
@@ -158,7 +161,8 @@ def forest_chart(agents: Sequence[AgentScore], chosen: str, currency: str) -> Ch
     best, clear = ordered[-1], [s for s in ordered if s.uplift.lo > 0]
     see = (
         f"An interval right of the zero line means: better than no offer. That holds for {len(clear)} of "
-        f"{len(ordered)} agents; the highest value is {named(best.agent)} with {signed_money(best.uplift.value, currency, 3)}. "
+        f"{len(ordered)} agents; the highest value is that of {named(best.agent)}, "
+        f"{signed_money(best.uplift.value, currency, 3)}. "
         f"Where two intervals overlap widely, the order of the two is not certain."
     )
     alt = "Uplift by agent: " + "; ".join(f"{named(s.agent)} {decimal(s.uplift.value, 3)}" for s in reversed(ordered))
@@ -187,8 +191,8 @@ def curve_chart(curve: Mapping[str, Sequence[CurvePoint]], budget: Budget, chose
 
     best = max(curve[order[0]], key=lambda p: p.uplift)
     see = (
-        f"Each line shows what more money brings; bands are 95 % intervals. For {named(order[0])} the uplift is highest "
-        f"at a cost of {decimal(best.cost, 3)} {currency} per customer and week; the dashed line is the budget."
+        f"Each line shows what more money brings; bands are 95 % intervals. For {named(order[0])} the uplift is "
+        f"highest at a cost of {decimal(best.cost, 3)} {currency} per customer and week; the dashed line is the budget."
     )
     return Chart(draw("curve", (7.6, 3.6), 1, paint), "Uplift against cost for each agent, with the budget", see)
 
@@ -202,7 +206,7 @@ def named(agent: str) -> str:
 def _bins(edges: Sequence[float]) -> list[str]:
     """Return labels of the bins that begin at the edges."""
     whole = all(float(edge).is_integer() for edge in edges)
-    pairs = zip(edges, edges[1:], strict=False)
+    pairs = pairwise(edges)
     if whole:
         inner = [f"{low:g}" if high - low == 1 else f"{low:g} to {high - 1:g}" for low, high in pairs]
     else:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from history.artifacts import write_text
 from serving import charts, summary
+from serving.figures import Chart
 from serving.report_data import ReportData
 from serving.words import decimal, money, percent, signed_money
 
@@ -81,7 +82,7 @@ def _view(data: ReportData) -> dict[str, Any]:
     }
 
 
-def _charts(data: ReportData) -> dict[str, charts.Chart | None]:
+def _charts(data: ReportData) -> dict[str, Chart | None]:
     currency = data.currency
     return {
         "offers": charts.offers_chart(data.policy["offer_label"]),
@@ -109,7 +110,9 @@ def _customer_segments(customers: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _offer_mix(data: ReportData) -> dict[str, Any]:
     """Return the share of each offer within each segment of the customers, segments by size, offers by frequency."""
-    both = data.policy.merge(data.customers[["customer_id", "segment"]], on="customer_id", how="inner")
+    both = data.policy[["customer_id", "offer_label"]].merge(
+        data.customers[["customer_id", "segment"]], on="customer_id", how="inner"
+    )
     counts = pd.crosstab(both["segment"], both["offer_label"])
     counts = counts[counts.sum().sort_values(ascending=False, kind="stable").index]
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]

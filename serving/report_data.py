@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import pandas as pd
 
 from campaigns.errors import InputError
 from history.quality import Quality, quality_from_dict
 from serving.rules import Segments
+
+Record = TypeVar("Record")
 
 CUSTOMER_COLUMNS = (
     "customer_id",
@@ -130,7 +132,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Budget:
-    """The budget per customer and week [currency], the price λ that meets it, the cost at that price, and if it does."""
+    """What one customer and week may cost and is expected to cost [currency], and the price λ that leads there."""
 
     per_customer_week_usd: float
     price: float
@@ -212,10 +214,8 @@ class ReportData:
         if self.chosen not in [score.agent for score in self.agents]:
             names = ", ".join(score.agent for score in self.agents)
             raise InputError(f"report: chosen agent {self.chosen!r} was not judged; expected one of {names}")
-        for frame, needed in (
-            (self.customers, CUSTOMER_COLUMNS),
-            (self.policy, ("customer_id", "offer", "offer_label")),
-        ):
+        policy = ("customer_id", "offer", "offer_label")
+        for frame, needed in ((self.customers, CUSTOMER_COLUMNS), (self.policy, policy)):
             missing = [name for name in needed if name not in frame.columns]
             if missing:
                 raise InputError(f"report: column {missing[0]!r} is missing; found {', '.join(frame.columns)}")
@@ -232,7 +232,7 @@ class ReportData:
         `quality` is what quality.json holds, `response`, `fidelity`, `agents` and `curve` what evaluation.json holds;
         `customers`, `policy` and `segments` are taken as they are.
         """
-        read = {
+        read: dict[str, Any] = {
             "quality": quality_from_dict(plain["quality"]),
             "response": _response(plain["response"]),
             "fidelity": _fidelity(plain["fidelity"]),
@@ -246,9 +246,10 @@ class ReportData:
         return cls(**{name: read.get(name, plain[name]) for name in (f.name for f in fields(cls))})
 
 
-def _pick(record: Any, plain: Mapping[str, Any], **read: Any) -> Any:
+def _pick(record: type[Record], plain: Mapping[str, Any], **read: Any) -> Record:
     """Return the record built from the keys that it knows, with those in `read` replaced."""
-    return record(**{**{f.name: plain[f.name] for f in fields(record)}, **read})
+    names = [f.name for f in fields(record)]  # type: ignore[arg-type]
+    return record(**{**{name: plain[name] for name in names if name not in read}, **read})
 
 
 def _deciles(plain: Sequence[Mapping[str, Any]]) -> tuple[Decile, ...]:
@@ -277,6 +278,6 @@ def _headline(plain: Mapping[str, Any]) -> Headline:
     return _pick(Headline, plain, **money, roi=_ratio(plain["roi"]))
 
 
-def _ratio(plain: Any) -> float | None:
+def _ratio(plain: float | Mapping[str, float] | None) -> float | None:
     """Return a ratio that comes as a number, as an estimate with its interval, or not at all."""
     return plain["value"] if isinstance(plain, Mapping) else plain

@@ -61,12 +61,21 @@ def expected_saving(columns: OfferColumns, offer: Tensor, wallet: Wallet) -> Ten
     A threshold above the typical basket is priced as if it were reached, times the square of how near it is; a gift
     counts at its cost to the shop.
     """
-    threshold = columns.threshold[offer]
-    basket = to_cents(wallet.basket)
-    base = torch.maximum(basket, threshold)
-    eligible = eligible_cents(columns, offer, base, to_cents(wallet.basket * wallet.share))
+    return _saving(columns, offer, wallet.basket, wallet.basket * wallet.share)
+
+
+def every_saving(columns: OfferColumns, wallet: Wallet) -> Tensor:
+    """Return `expected_saving` of every offer of the catalog, shape (n, n_offers)."""
+    basket = wallet.basket.unsqueeze(1)
+    return _saving(columns, slice(None), basket, basket * wallet.share.unsqueeze(1))
+
+
+def _saving(columns: OfferColumns, offer: Tensor | slice, basket: Tensor, category: Tensor) -> Tensor:
+    threshold, cents = columns.threshold[offer], to_cents(basket)
+    base = torch.maximum(cents, threshold)
+    eligible = eligible_cents(columns, offer, base, to_cents(category))
     worth = promo_cents(columns, offer, base, eligible).cost.to(torch.float32) / 100.0
-    near = (basket.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
+    near = (cents.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
     return worth * torch.where(threshold > 0, near, torch.ones_like(near))
 
 

@@ -175,16 +175,20 @@ def _redeem_hazard(response: ResponseModel, start: State, member: Tensor) -> Ten
     return torch.logit(1.0 - (1.0 - chance) ** (1.0 / visits), eps=1e-6)
 
 
-def allowed_offers(market: Market, state: MarketState) -> Tensor:
-    """Return which offers each customer may get this week, shape (n, n_actions), bool."""
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What can be told of n customers before the week's offers: computed once, used by policies and by the week."""
+
+    features: Tensor  # of the customers, (n, n_features)
+    wallet: Wallet
+    mask: Tensor  # (n, n_actions), bool: which offers each customer may get
+
+
+def look(market: Market, state: MarketState) -> Sight:
+    """Look at the customers before the week."""
     wallet = open_wallet(market.categories, state.customer, state.promoted)
-    return _mask(market, state, wallet)
-
-
-def _mask(market: Market, state: MarketState, wallet: Wallet) -> Tensor:
-    basket = to_cents(wallet.basket)
     facts = Facts(
-        basket=basket,
+        basket=to_cents(wallet.basket),
         category_eligible=to_cents(wallet.basket * wallet.share),
         margin_bp=torch.round(wallet.margin * 10_000).to(torch.int64),
         recent_contacts=state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1),
@@ -194,7 +198,7 @@ def _mask(market: Market, state: MarketState, wallet: Wallet) -> Tensor:
         budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
         stock_left=market.columns.stock,
     )
-    return allowed(market.columns, market.rules, facts)
+    return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))
 
 
 def per_customer(of_cohort: Tensor, n: int) -> Tensor:
@@ -202,22 +206,25 @@ def per_customer(of_cohort: Tensor, n: int) -> Tensor:
     return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
 
 
-def step(market: Market, state: MarketState, action: Tensor, noise: Noise) -> tuple[MarketState, Outcome]:
+def step(
+    market: Market, state: MarketState, sight: Sight, action: Tensor, noise: Noise
+) -> tuple[MarketState, Outcome]:
     """Live through one week.
 
     Args:
         market: The world.
         state: Before the week.
+        sight: What `look` said of it.
         action: Offer asked for, shape (n,), int64 in [0, n_actions); a forbidden one becomes 0 and is a violation.
         noise: The week's luck.
 
     Returns:
         The state after the week, and what happened.
     """
-    wallet = open_wallet(market.categories, state.customer, state.promoted)
-    permitted = _mask(market, state, wallet).gather(1, action.unsqueeze(1)).squeeze(1)
+    wallet = sight.wallet
+    permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
     state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
-    own, other = _baselines(market, state)
+    own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
     touched = _mix(own, other, lift)
     visited, baskets, spend = _shop(touched, noise)
@@ -259,7 +266,7 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     The expected margin of one more week without offers, held for `Horizon.terminal_weeks`.
     """
     wallet = open_wallet(market.categories, state.customer, state.promoted)
-    own, other = _baselines(market, state)
+    own, other = _baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
     difference = expected_spend(_mix(own, other, lift)) - expected_spend(other)
@@ -304,9 +311,9 @@ def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
     )
 
 
-def _baselines(market: Market, state: MarketState) -> tuple[Baseline, Baseline]:
-    """Return the learned baseline of the customers as they are and of their shadows, in one pass."""
-    both = torch.cat([features(state.customer), features(state.shadow)])
+def _baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
+    """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
+    both = torch.cat([seen, features(state.shadow)])
     base = market.response.baseline(both, torch.cat([state.member, state.member]))
     n = state.n
     own = Baseline(base.visit_logit[:n], base.extra_baskets[:n], base.spend_log_mean[:n], base.spend_log_sd[:n])

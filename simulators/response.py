@@ -138,7 +138,7 @@ def forward(family: Family, weights: tuple[Tensor, ...], biases: tuple[Tensor, .
     """
     hidden = basis(family, z).expand(len(weights[0]), -1, -1)
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
+        hidden = torch.relu_(torch.baddbmm(bias, hidden, weight))
     return torch.baddbmm(biases[-1], hidden, weights[-1])
 
 

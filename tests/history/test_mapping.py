@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -111,7 +112,7 @@ def test_a_stray_date_that_makes_the_history_endless_is_refused(shop: Shop) -> N
     assert quality.tables["transactions"].reasons == {"date is outside 1990-01-01..2018-01-01": 1}
 
 
-def parquet(shop: Shop, **changed: object) -> Tables:
+def parquet(shop: Shop, **changed: Any) -> Tables:
     """Write the tiny shop's transactions as Parquet, some columns changed."""
     source = edit(shop.keep("transactions"), lambda text: text.replace(".csv", ".parquet"))
     table = pd.read_csv(shop.folder / "transactions.csv", dtype={"customer": str})

@@ -13,6 +13,7 @@ import pytest
 from campaigns.catalog import load_catalog
 from campaigns.offers import Catalog
 from serving.distillation import Decisions, distill
+from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
 
 
@@ -21,7 +22,7 @@ def catalog() -> Catalog:
     return load_catalog(Path("conf/offers/default.yaml"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def decisions(catalog: Catalog) -> Decisions:
     """300 customers: coupon_2 after 4 weeks away, discount_20 for those who buy on promotion, nothing else."""
     rng = np.random.default_rng(5)
@@ -42,7 +43,7 @@ def decisions(catalog: Catalog) -> Decisions:
     return Decisions(features, offer, gain, cost)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def manifest(catalog: Catalog) -> dict[str, Any]:
     return {
         "config": {"sha256": "c" * 64},
@@ -55,7 +56,7 @@ def manifest(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> Callable[..., PolicyTable]:
     """Return a function that builds the table, with whole columns or manifest keys replaced."""
     segments = distill(decisions, catalog)
@@ -82,6 +83,165 @@ def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> C
     return table
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def with_gain(decisions: Decisions) -> Callable[..., Decisions]:
     return lambda **changes: replace(decisions, **changes)
+
+
+def _deciles(rng, top, n):
+    predicted = np.linspace(0.05, 0.95, 10) * top
+    observed = predicted * rng.normal(1, 0.04, 10)
+    return [
+        {"predicted": float(p), "observed": float(o), "lo": float(o) - 0.03 * top, "hi": float(o) + 0.03 * top, "n": n}
+        for p, o in zip(predicted, observed, strict=True)
+    ]
+
+
+def _fit(rng, auc, top):
+    return {
+        "auc": auc,
+        "auc_lo": auc - 0.01,
+        "auc_hi": auc + 0.01,
+        "log_loss": 0.506,
+        "reference_auc": auc - 0.025,
+        "reference_log_loss": 0.529,
+        "log_loss_gain": 0.023,
+        "log_loss_gain_lo": 0.018,
+        "log_loss_gain_hi": 0.028,
+        "slope": 1.02,
+        "deciles": _deciles(rng, top, 1200),
+        "rows": 12000,
+    }
+
+
+def _band(rng, level):
+    truth = level * (1 + rng.normal(0, 0.03, 10))
+    mean = np.full(10, level)
+    return {"truth": truth.tolist(), "mean": mean.tolist(), "lo": (mean * 0.94).tolist(), "hi": (mean * 1.06).tolist()}
+
+
+def _agent(name, uplift, cost, gap):
+    return {
+        "agent": name,
+        "seeds": [1, 2, 3],
+        "uplift": {"value": uplift, "lo": uplift - 0.02, "hi": uplift + 0.02, "error": 0.01, "n": 494},
+        "cost": {"value": cost, "lo": cost * 0.9, "hi": cost * 1.1},
+        "roi": {"value": uplift / cost, "lo": 0.0, "hi": 2.0} if cost else None,
+        "violations": 0,
+        "validation": uplift * 0.8,
+        "training": uplift + gap,
+        "gap": gap,
+        "offer_share": {"none": 0.6, "coupon_2": 0.4},
+    }
+
+
+@pytest.fixture(scope="session")
+def plain_report(decisions, build, manifest) -> dict[str, Any]:
+    """What a real run hands over, as plain data."""
+    rng = np.random.default_rng(11)
+    table = build()
+    groups = ["weekly, big baskets", "weekly, small baskets", "every other week", "rare, buys on promotion", "away"]
+    customers = decisions.features.assign(
+        customer_id=table.customers["customer_id"],
+        segment=rng.choice(groups, 300, p=[0.25, 0.3, 0.2, 0.15, 0.1]),
+        visits_per_week=rng.gamma(2, 0.5, 300),
+    )
+    curve = [0.0, 0.02, 0.04, 0.06, 0.09, 0.12]
+    given = int((table.customers["offer"] != "none").sum())
+    return {
+        "source": "The demo history is simulated from real shopping patterns, for education.",
+        "quality": {
+            "tables": {
+                "transactions": {
+                    "file": "transactions.parquet",
+                    "sha256": "a" * 64,
+                    "read": 1469307,
+                    "kept": 1469295,
+                    "rejected": 12,
+                    "reasons": {"quantity is negative": 5, "date is not a date": 7},
+                    "missing_columns": {},
+                },
+                "products": {
+                    "file": "products.parquet",
+                    "sha256": "b" * 64,
+                    "read": 92331,
+                    "kept": 92331,
+                    "rejected": 0,
+                    "reasons": {},
+                    "missing_columns": {"cost": "the margin per department is assumed"},
+                },
+            },
+            "missing_tables": {"promotions": "no exposure to features and displays, discounts rest on the prior alone"},
+            "notes": ["weeks 1 and 53 are partial"],
+            "currency": "USD",
+            "week_origin": "2016-12-26",
+            "first_week": 1,
+            "last_week": 53,
+            "totals": {"customers": 300, "baskets": 155848, "lines": 1469307, "spend": 4.5e6},
+            "coupon_values": {"redemptions": 2102, "matched": 1500, "lines": 1700, "quartiles": [0.5, 1.0, 1.5]},
+        },
+        "customers": customers,
+        "policy": table.customers,
+        "response": {
+            "visit": _fit(rng, 0.826, 1.0),
+            "redemption": _fit(rng, 0.79, 0.3),
+            "spend": {"deciles": _deciles(rng, 90.0, 600)},
+        },
+        "fidelity": {
+            "weeks": list(range(44, 54)),
+            "active": _band(rng, 290.0),
+            "spend": _band(rng, 14000.0),
+            "weeks_inside": {"active": 9, "spend": 8},
+        },
+        "agents": [
+            _agent("ppo", 0.061, 0.049, 0.012),
+            _agent("knapsack", 0.058, 0.048, 0.015),
+            _agent("lin_ts", 0.047, 0.050, 0.02),
+            _agent("best_single", 0.03, 0.06, 0.005),
+            _agent("business_as_usual", 0.004, 0.02, 0.001),
+            _agent("random", -0.03, 0.11, 0.002),
+            _agent("no_offer", 0.0, 0.0, 0.0),
+        ],
+        "curve": {
+            name: [
+                {
+                    "price": 1 - c,
+                    "cost": c,
+                    "uplift": s * c**0.5 - c,
+                    "lo": s * c**0.5 - 1.2 * c,
+                    "hi": s * c**0.5 - 0.8 * c,
+                }
+                for c in curve
+            ]
+            for name, s in (("ppo", 0.5), ("knapsack", 0.47), ("lin_ts", 0.42))
+        },
+        "chosen": "ppo",
+        "budget": manifest["budget"],
+        "headline": {
+            "customers": 300,
+            "with_offer": given,
+            "uplift": {"value": 18.3, "lo": 4.1, "hi": 32.5},
+            "cost": {"value": 14.7, "lo": 13.2, "hi": 16.2},
+            "roi": 1.24,
+        },
+        "segments": table.segments,
+        "provenance": [
+            {
+                "name": f"visit_lift.{kind}",
+                "value": 0.08,
+                "error": 0.06,
+                "unit": "log-odds",
+                "origin": origin,
+                "source": "Blattberg & Neslin, Sales Promotion, 1990, table 3; halved for a weekly coupon",
+            }
+            for kind, origin in (("coupon", "assumed"), ("discount", "learned"), ("gift", "assumed")) * 6
+        ],
+        "manifest": {**table.manifest, "files": {"policy_by_customer.csv": "f" * 64}},
+        "currency": "USD",
+        "notes": ["One year of history cannot tell Christmas from a trend."],
+    }
+
+
+@pytest.fixture(scope="session")
+def report(plain_report) -> ReportData:
+    return ReportData.from_plain(plain_report)
