@@ -64,7 +64,9 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], Rows]):
             self._generator.manual_seed(seed)
         return self._begin(), {}
 
-    def step(self, actions: NDArray[np.int64]) -> tuple[Rows, Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Rows, Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         action = self._checked(actions)

@@ -13,7 +13,6 @@ from simulators.market import (
     Noise,
     Outcome,
     Sight,
-    draw_noise,
     look,
     open_market,
     step,
@@ -85,4 +84,3 @@ def take_step(world: World, episode: Episode, action: Tensor, noise: Noise) -> t
     if state.week == world.market.horizon.weeks:
         uplift = uplift + terminal_value(world.market, state)
     return Episode(state, look(world.market, state), episode.price), outcome, uplift
-

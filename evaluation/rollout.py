@@ -23,7 +23,6 @@ from simulators.market import (
 )
 from simulators.observation import Observer
 
-
 ROWS = 8192
 """Customers that are stepped at a time."""
 
@@ -89,9 +88,7 @@ def play(policy: Policy[Tensor], price: float, where: Play) -> Result:
     return _join(parts)
 
 
-def _play_some(
-    policy: Policy[Tensor], price: float, where: Play, worlds: range, generator: torch.Generator
-) -> Result:
+def _play_some(policy: Policy[Tensor], price: float, where: Play, worlds: range, generator: torch.Generator) -> Result:
     state = _open(where, worlds, where.budget_cents)
     prices = torch.full((state.n,), price, device=generator.device)
     tally = _Tally(state.n, where.market.n_actions, generator.device)

@@ -71,8 +71,8 @@ class TrainConfig:
 class EvaluateConfig:
     """How policies are judged."""
 
-    worlds: int = 100  # copies of the test customers, each under its own draw of the effects
-    curve_worlds: int = 20  # the same for each point of the profit-against-budget curve
+    worlds: int = 50  # copies of the test customers, each under its own draw of the effects
+    curve_worlds: int = 8  # the same for each point of the profit-against-budget curve
     validation_worlds: int = 4  # the same for each validation while an agent learns
     validation_prices: list[float] = field(default_factory=lambda: [0.0, 0.5, 2.0])
     fidelity_runs: int = 20

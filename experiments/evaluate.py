@@ -105,9 +105,7 @@ def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
 
 
-def _compare(
-    config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World
-) -> list[dict[str, Any]]:
+def _compare(config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World) -> list[dict[str, Any]]:
     weeks = config.market.horizon.campaign_weeks
     at_home = _training_play(train_world, test)
     rows = []

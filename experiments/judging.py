@@ -40,9 +40,7 @@ def judge_spend(response: ResponseModel, panel: Panel, split: Split) -> list[dic
 def judge_redemption(config: Config, history: PreparedHistory) -> dict[str, Any] | None:
     """Judge redemption on the test customers' campaigns of the test weeks, fitted on the others' earlier ones."""
     train, test = history.splits.train, history.splits.test
-    earlier = targeted_campaigns(
-        history.panel, history.targeting, train, range(FIRST_CAMPAIGN_WEEK, train.weeks.stop)
-    )
+    earlier = targeted_campaigns(history.panel, history.targeting, train, range(FIRST_CAMPAIGN_WEEK, train.weeks.stop))
     later = targeted_campaigns(history.panel, history.targeting, test, range(train.weeks.stop, test.weeks.stop))
     if len(earlier) == 0 or len(later) == 0:
         return None

@@ -54,7 +54,9 @@ class RunMonitor:
 
     def close(self, settings: Mapping[str, Any], result: float) -> None:
         """Write the settings as hparams beside the final score."""
-        flat = {name: value if isinstance(value, int | float | bool) else str(value) for name, value in settings.items()}
+        flat = {
+            name: value if isinstance(value, int | float | bool) else str(value) for name, value in settings.items()
+        }
         for summary in hparams(flat, {"validation/final": result}):
             writer = self._writer.file_writer
             assert writer is not None
@@ -76,7 +78,8 @@ class RunMonitor:
         named = zip(self._where.market.catalog.names, shares, strict=True)
         return {
             f"business/uplift_per_customer_week/{tag}": float(result.uplift.mean()) / self._weeks,
-            f"business/margin_per_customer_week/{tag}": float((result.shadow_margin + result.uplift).mean()) / self._weeks,
+            f"business/margin_per_customer_week/{tag}": float((result.shadow_margin + result.uplift).mean())
+            / self._weeks,
             f"business/cost_per_customer_week/{tag}": cost,
             f"business/cost_over_budget/{tag}": cost / self._budget,
             f"business/redemption_rate/{tag}": result.redeemed / max(sent, 1),

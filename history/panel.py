@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from history.events import WeeklyEvents
 from history.features import features
 from history.state import State, WeekEvents, advance, initial_state
-from history.weekly import WeeklyEvents
 
 
 @dataclass(frozen=True, eq=False)

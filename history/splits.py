@@ -22,7 +22,7 @@ class SplitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 < self.train_share and 0 < self.validation_share and self.train_share + self.validation_share < 1):
+        if not (self.train_share > 0 and self.validation_share > 0 and self.train_share + self.validation_share < 1):
             raise InputError(
                 f"split: train_share {self.train_share} and validation_share {self.validation_share} must be positive "
                 "and leave customers for the test split"

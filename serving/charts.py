@@ -29,7 +29,7 @@ def offers_chart(labels: "pd.Series[str]") -> Chart:
         ax.barh(np.arange(len(counts)), counts.to_numpy(), color=SERIES[0], height=0.65)
         ax.set_yticks(np.arange(len(counts)), [_short(str(label)) for label in counts.index])
         for i, count in enumerate(counts.to_numpy()):
-            ax.text(float(count), i, f" {count:,}", va="center")
+            ax.annotate(f"{count:,}", (float(count), i), xytext=(5, 0), textcoords="offset points", va="center")
         ax.tick_params(axis="y", length=0)
         ax.set_xticks([])
         ax.set_xlim(0, float(counts.max()) * 1.18)
@@ -38,7 +38,7 @@ def offers_chart(labels: "pd.Series[str]") -> Chart:
 
     top = counts.index[-1]
     alt = "Customers by offer: " + ", ".join(f"{label} {count:,}" for label, count in counts[::-1].items())
-    see = f"Most frequent: {top}, for {percent(counts.iloc[-1] / counts.sum())} of the customers."
+    see = f"{percent(counts.iloc[-1] / counts.sum())} of the customers get the same: {top}."
     return Chart(draw("offers", (5.6, 0.9 + 0.36 * len(counts)), 1, paint), alt, see)
 
 
@@ -133,7 +133,8 @@ def _band(ax: Axes, weeks: Sequence[int], band: Band) -> None:
     ax.fill_between(weeks, band.lo, band.hi, color=SERIES[0], alpha=0.25, lw=0, label="market, 90 % band")
     ax.plot(weeks, band.mean, color=SERIES[0], ls="--", lw=1.5, label="market, mean")
     ax.plot(weeks, band.truth, color=INK, marker="o", ms=4, label="recorded")
-    ax.set_ylim(0, float(max(max(band.hi), max(band.truth))) * 1.3)
+    low, high = min(*band.lo, *band.truth), max(*band.hi, *band.truth)
+    ax.set_ylim(low - 0.4 * (high - low), high + 0.7 * (high - low) + 1e-9)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.grid(axis="y")

@@ -17,6 +17,9 @@ FAINT: Final = "#040506"
 SERIES: Final = ("#070809", "#0a0b0c", "#0d0e0f", "#101112")
 """Stand-ins that no theme uses; `_themed` turns them into the page's variables, so light and dark come from its CSS."""
 
+PIXELS: Final = 104
+"""Pixels of the page for an inch of a figure; a narrow page shows less."""
+
 _VARIABLES: Final = {INK: "currentColor", FAINT: "var(--faint)"} | {
     color: f"var(--series-{i + 1})" for i, color in enumerate(SERIES)
 }
@@ -80,14 +83,15 @@ def draw(name: str, size: tuple[float, float], panels: int, paint: Callable[[lis
         paint(list(axes))
         stream = BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})
-    return _themed(stream.getvalue().decode("utf-8"))
+    return _themed(stream.getvalue().decode("utf-8"), width=size[0] * PIXELS)
 
 
-def _themed(svg: str) -> str:
-    """Keep the element alone, without metadata, page-wide styles and names, in the page's colours."""
+def _themed(svg: str, width: float) -> str:
+    """Keep the element alone, without metadata, page-wide styles and names, in the page's colours, `width` at most."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, variable)
-    return re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    return svg.replace("<svg", f'<svg style="max-width: {width:.0f}px"', 1)

@@ -24,6 +24,7 @@ GLOSSARY: Final = (
     ("Budget price λ", "What one unit of budget must bring for the policy to spend it; a smaller budget raises it."),
     ("Violation", "An offer that breaks a rule: contact cap, budget, margin floor, stock or eligibility."),
     ("Gap", "Gain in the market that the agent trained in minus gain in the held-out one; a lower bound on optimism."),
+    ("Gain over the assumed effects", "How far the gain moves with what is believed of the effects of offers."),
     ("AUC", "Chance that a case that happened was given a higher probability than one that did not; 0.5 is guessing."),
     ("Log-loss", "How surprised the predicted probabilities were by what happened; lower is better."),
     ("Calibration slope", "1 means that predicted chances are neither too bold (below 1) nor too timid (above 1)."),
@@ -36,7 +37,7 @@ LIMITS: Final = (
     "The held-out market has other customers and later weeks, but shares the calendar and the assumed numbers with the "
     "one used for training; what both get wrong stays hidden.",
     "What the history cannot tell (margins, effects of offers that were never made) is assumed from the literature "
-    "with a wide margin; see the numbers below.",
+    "with a wide margin; see where the numbers come from.",
 )
 
 

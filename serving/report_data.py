@@ -105,6 +105,7 @@ class AgentScore:
         training: Uplift on the market that it was trained in [currency].
         gap: training - uplift.
         offer_share: Share of decisions by offer.
+        effect_range: Limits of the middle 95 % of the uplift over draws of the effects; None if not computed.
     """
 
     agent: str
@@ -117,6 +118,7 @@ class AgentScore:
     training: float | None
     gap: float | None
     offer_share: Mapping[str, float]
+    effect_range: Sequence[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _fidelity(plain: Mapping[str, Any]) -> Fidelity:
 
 def _score(plain: Mapping[str, Any]) -> AgentScore:
     money = {name: _pick(Interval, plain[name]) for name in ("uplift", "cost")}
-    return _pick(AgentScore, plain, **money, roi=_ratio(plain["roi"]))
+    return _pick(AgentScore, plain, **money, roi=_ratio(plain["roi"]), effect_range=plain.get("effect_range"))
 
 
 def _headline(plain: Mapping[str, Any]) -> Headline:

@@ -77,14 +77,12 @@ def comparison(data: ReportData) -> str:
     if not others:
         return f"{named(data.chosen)} is the only agent that was judged."
     best = max(others, key=lambda score: score.uplift.value)
-    mine = data.score.uplift
+    mine, names = data.score.uplift, f"{named(data.chosen)} (chosen) and {named(best.agent)}, the best other one,"
     if mine.lo > best.uplift.hi:
-        word = "clearly better than"
-    elif mine.hi < best.uplift.lo:
-        word = "clearly worse than"
-    else:
-        word = "not clearly different from"
-    return f"The chosen agent, {named(data.chosen)}, is {word} the best other one, {named(best.agent)}."
+        return f"The intervals of {names} lie apart: the chosen one is better."
+    if mine.hi < best.uplift.lo:
+        return f"The intervals of {names} lie apart: the chosen one is worse."
+    return f"The intervals of {names} overlap: which of the two is better is not settled."
 
 
 def distilled(data: ReportData) -> str:

@@ -111,7 +111,9 @@ def describe_fit(fit: Fit, rows: CustomerWeeks, config: MarketConfig) -> list[Pa
             float(redeemed.std()),
             "chance per typical targeted campaign",
             Origin.LEARNED if fit.redemption.learned else Origin.ASSUMED,
-            "logged campaigns of the training split" if fit.redemption.learned else "too few redemptions in the history",
+            "logged campaigns of the training split"
+            if fit.redemption.learned
+            else "too few redemptions in the history",
         ),
         Parameter(
             "gross_margin",

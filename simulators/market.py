@@ -206,9 +206,7 @@ def per_customer(of_cohort: Tensor, n: int) -> Tensor:
     return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
 
 
-def step(
-    market: Market, state: MarketState, sight: Sight, action: Tensor, noise: Noise
-) -> tuple[MarketState, Outcome]:
+def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise: Noise) -> tuple[MarketState, Outcome]:
     """Live through one week.
 
     Args:
@@ -398,5 +396,3 @@ def _events(
         exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / 13.0)).clamp(min=1e-6),
         category_spend=spend.unsqueeze(1) * wallet.taste,
     )
-
-

@@ -14,7 +14,15 @@ from torch import Tensor
 from history.features import FEATURES
 
 TREATED: Final = frozenset(
-    {"saving_share", "redemption_rate", "weeks_since_contact", "contacts_8w", "weeks_since_redemption", "pantry", "weeks_seen"}
+    {
+        "saving_share",
+        "redemption_rate",
+        "weeks_since_contact",
+        "contacts_8w",
+        "weeks_since_redemption",
+        "pantry",
+        "weeks_seen",
+    }
 )
 """Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
 BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)

@@ -128,6 +128,7 @@ def _agent(name, uplift, cost, gap):
         "cost": {"value": cost, "lo": cost * 0.9, "hi": cost * 1.1},
         "roi": {"value": uplift / cost, "lo": 0.0, "hi": 2.0} if cost else None,
         "violations": 0,
+        "effect_range": [uplift - 0.05, uplift + 0.06],
         "validation": uplift * 0.8,
         "training": uplift + gap,
         "gap": gap,

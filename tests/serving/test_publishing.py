@@ -151,7 +151,7 @@ def test_what_is_no_formula_is_not_escaped(text):
 
 
 def test_numbers_stay_as_they_are(build, tmp_path):
-    publish(build(**{"expected_uplift_lo_usd": -5.0}), tmp_path / "policy")
+    publish(build(expected_uplift_lo_usd=-5.0), tmp_path / "policy")
     lines = (tmp_path / "policy" / "policy_by_customer.csv").read_text("utf-8-sig").splitlines()
     assert lines[1].startswith('"0000",')
     assert ",-5.0," in lines[1]

@@ -106,9 +106,9 @@ def test_the_first_screen_says_how_sure_it_is(report, lo, hi, words):
 
 
 def test_agents_are_called_different_only_where_intervals_part(report):
-    assert "PPO, is not clearly different from the best other one, knapsack" in summary.comparison(report)
+    assert "PPO (chosen) and knapsack, the best other one, overlap" in summary.comparison(report)
     far = replace(report.agents[0], uplift=Interval(0.5, 0.4, 0.6))
-    assert "clearly better than" in summary.comparison(replace(report, agents=(far, *report.agents[1:])))
+    assert "the chosen one is better" in summary.comparison(replace(report, agents=(far, *report.agents[1:])))
 
 
 def test_rules_that_keep_too_little_are_not_praised(report):

