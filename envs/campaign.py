@@ -1,6 +1,6 @@
 """The campaign as a Gymnasium environment: one customer, and a true batch of them, on the same dynamics."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -24,19 +24,19 @@ BOUND = 10.0
 def observation_space(layout: ObservationLayout) -> spaces.Box:
     """Return the space of one observation row: features in [-10, 10], λ in [0, 1000], mask in [0, 1]."""
     parts = (layout.n_features, 1, layout.n_actions)
-    low = np.repeat(np.float32([-BOUND, 0.0, 0.0]), parts)
-    high = np.repeat(np.float32([BOUND, MAX_PRICE, 1.0]), parts)
+    low = np.repeat(np.array([-BOUND, 0.0, 0.0], dtype=np.float32), parts)
+    high = np.repeat(np.array([BOUND, MAX_PRICE, 1.0], dtype=np.float32), parts)
     return spaces.Box(low, high, dtype=np.float32)
 
 
-class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], Rows]):
+class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
     """n customers on one clock; all of them end in the same week and begin anew within that step.
 
     The reward is the week's uplift in net margin over the shadow [USD], less λ times what the offers cost. A forbidden
     action becomes offer 0 and is counted in `info["violations"]`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
 
     def __init__(self, num_envs: int, world: World, seed: int | None = None) -> None:
         if num_envs < 1:
@@ -102,7 +102,7 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], Rows]):
 class CampaignEnv(gymnasium.Env[Rows, np.int64]):
     """One customer: the batch with n = 1."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -139,4 +139,5 @@ class CampaignEnv(gymnasium.Env[Rows, np.int64]):
 
 
 def _numpy(tensor: Tensor) -> Rows:
-    return tensor.to(torch.float32).cpu().numpy()
+    rows: Rows = tensor.to(torch.float32).cpu().numpy()
+    return rows

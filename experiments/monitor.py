@@ -57,7 +57,7 @@ class RunMonitor:
         flat = {
             name: value if isinstance(value, int | float | bool) else str(value) for name, value in settings.items()
         }
-        for summary in hparams(flat, {"validation/final": result}):
+        for summary in hparams(flat, {"validation/final": result}):  # type: ignore[no-untyped-call]
             writer = self._writer.file_writer
             assert writer is not None
             writer.add_summary(summary)

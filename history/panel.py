@@ -1,4 +1,4 @@
-"""The panel: one row per customer and week, features before the week and outcome in it, by replaying the one physics."""
+"""The panel: one row per customer and week, features before and outcome in it, by replaying the one physics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ def split_history(customer_ids: Sequence[str], full_weeks: range, config: SplitC
     train_weeks = range(full_weeks.start + config.warmup_weeks, train_end)
     if len(train_weeks) < 8 or validation_end - train_end < 4 or full_weeks.stop - validation_end < 4:
         raise InputError(
-            f"history: {total} full weeks are too few; after {config.warmup_weeks} weeks of warm-up at least 8 weeks to "
+            f"history: {total} full weeks are too few; after {config.warmup_weeks} weeks of warm-up at least 8 to "
             "train, 4 to validate and 4 to test are needed: give a longer history or shorten split.warmup_weeks"
         )
     place = np.array([_place(name, config.seed) for name in customer_ids])
@@ -79,7 +79,7 @@ def split_history(customer_ids: Sequence[str], full_weeks: range, config: SplitC
     customers = [np.flatnonzero(group).astype(np.int64) for group in groups]
     if min(len(group) for group in customers) < 50:
         raise InputError(
-            f"history: the splits have {[len(group) for group in customers]} customers; each needs at least 50, so give "
+            f"history: the splits have {[len(group) for group in customers]} customers; each needs at least 50: give "
             "a history of more customers"
         )
     return Splits(

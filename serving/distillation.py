@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
+from sklearn.tree import DecisionTreeClassifier
 
 from campaigns.errors import InputError
 from campaigns.offers import Catalog

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from campaigns.errors import InputError
 from serving.words import condition_in_words
+
+DIGITS: Final = 4
+"""Decimals of money and shares in files: a hundredth of a cent."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Segments:
             raise InputError("segment rules: numbers are not 1, 2, 3, ...; number them in order")
 
     def frame(self, currency: str) -> pd.DataFrame:
-        """Return one row per rule, as in `policy_by_segment.csv`."""
+        """Return one row per rule, as in `policy_by_segment.csv`, with shares and money to four decimals."""
         code = currency.lower()
         rows = [
             {
@@ -135,7 +138,7 @@ class Segments:
             }
             for rule in self.rules
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).round(DIGITS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that JSON holds and `from_dict` reads back."""

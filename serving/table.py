@@ -23,13 +23,11 @@ import pandas as pd
 
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, Scope
-from serving.rules import Segments
+from serving.rules import DIGITS, Segments
 
 MANIFEST_KEYS: Final = ("config", "data", "catalog", "budget", "values", "provenance", "git_commit")
 """What the caller's manifest must hold; `publish` adds the rules, the dates, the counts and the hashes of the files."""
 OWN_KEYS: Final = ("schema_version", "files", "customers", "rules", "valid_from", "valid_to")
-MONEY_DIGITS: Final = 4
-"""Decimals of the money columns: a hundredth of a cent."""
 TEXT_COLUMNS: Final = ("customer_id", "offer", "offer_label", "promoted_category", "reason")
 DATE_COLUMNS: Final = ("valid_from", "valid_to")
 
@@ -66,7 +64,7 @@ def customer_rows(catalog: Catalog, decisions: pd.DataFrame, valid_from: date) -
         "offer": names[offer],
         "offer_label": labels[offer],
         "promoted_category": decisions["category"].where(promotes, ""),
-        **{name: decisions[source].astype(np.float64).round(MONEY_DIGITS) for name, source in money},
+        **{name: decisions[source].astype(np.float64).round(DIGITS) for name, source in money},
         "valid_from": np.full(len(offer), first, dtype="datetime64[us]"),
         "valid_to": (first + 7 * weeks[offer] - 1).astype("datetime64[us]"),
         "segment": decisions["segment"].astype(np.int64),

@@ -91,7 +91,7 @@ def condition_in_words(feature: str, at_least: float | None, below: float | None
         text = phrase.at_least.format(low=low)
     else:
         text = phrase.between.format(low=low, high=high)
-    return _ONE.sub(r"1 \1", text)
+    return _ONE.sub(r"1 \1", text).replace("fewer than 1 contact ", "no contact ")
 
 
 def _phrase_of(feature: str) -> tuple[Phrase, str]:

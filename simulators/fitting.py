@@ -1,6 +1,7 @@
 """Fitting the response ensemble: all members in one optimiser, each with its own Bayesian bootstrap of customers."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -106,7 +107,7 @@ def _fit_ensemble(
         loss = _negative_log_likelihood(heads, rows.baskets[pick], rows.spend[pick])
         weighted = (loss * customer_weight[:, rows.customer[pick]]).mean()
         optimiser.zero_grad()
-        weighted.backward()
+        weighted.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return tuple(w.detach() for w in weights), tuple(b.detach() for b in biases)
@@ -116,7 +117,7 @@ def _initial_layers(
     sizes: list[int], members: int, generator: torch.Generator
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     weights, biases = [], []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         last = outputs == len(HEADS)
         spread = 0.01 if last else (2.0 / inputs) ** 0.5
         weights.append((torch.randn(members, inputs, outputs, generator=generator) * spread).requires_grad_())
@@ -139,7 +140,7 @@ def _negative_log_likelihood(heads: Tensor, baskets: Tensor, spend: Tensor) -> T
 
 
 def _calibrate(model: ResponseModel, rows: CustomerWeeks) -> ResponseModel:
-    """Fit slope and shift of the visit logit (Platt 1999) and the shift that makes mean spend right, on kept-out rows."""
+    """Fit slope and shift of the visit logit (Platt 1999), and what makes mean spend right, on kept-out rows."""
     visited = rows.baskets > 0
     logit = torch.logit(mean_visit_probability(model, rows.features).double(), eps=1e-6)
     slope, shift = _platt(logit, visited.double())

@@ -1,4 +1,4 @@
-"""What a live offer does to a customer, under the assumed effects: monotone in what the offer saves, by construction."""
+"""What a live offer does to a customer, under the assumed effects: monotone in what it saves, by construction."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -76,7 +76,8 @@ def _saving(columns: OfferColumns, offer: Tensor | slice, basket: Tensor, catego
     eligible = eligible_cents(columns, offer, base, to_cents(category))
     worth = promo_cents(columns, offer, base, eligible).cost.to(torch.float32) / 100.0
     near = (cents.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
-    return worth * torch.where(threshold > 0, near, torch.ones_like(near))
+    saving: Tensor = worth * torch.where(threshold > 0, near, torch.ones_like(near))
+    return saving
 
 
 def _saved_share(state: "State") -> Tensor:

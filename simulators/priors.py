@@ -20,8 +20,8 @@ BELL = (
     "quarter that is primary demand in Bell, Chiang & Padmanabhan, Marketing Science 18(4), 1999"
 )
 EXPOSURE = (
-    "Venkatesan & Farris, Journal of Marketing 76(1), 2012: customised coupons raise trips even unredeemed; the size is "
-    "set low and its spread wide"
+    "Venkatesan & Farris, Journal of Marketing 76(1), 2012: customised coupons raise trips even unredeemed; the "
+    "size is set low and its spread wide"
 )
 
 

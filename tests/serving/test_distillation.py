@@ -180,6 +180,7 @@ def test_a_threshold_is_rounded_without_moving_many(catalog):
         (Condition("basket_eur", 12.5, None), "usual basket of at least 12.5 EUR"),
         (Condition("promo_share", 0.1, 0.29), "10 to under 29 % of spend on promotion"),
         (Condition("contacts_8w", 2.0, None), "at least 2 contacts in 8 weeks"),
+        (Condition("contacts_8w", None, 1.0), "no contact in 8 weeks"),
         (Condition("odd_{thing}", 2.0, None), "odd {thing} at least 2"),
     ],
 )
