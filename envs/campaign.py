@@ -21,7 +21,7 @@ MAX_PRICE = 1000.0
 BOUND = 10.0
 
 
-def observation_space(layout: ObservationLayout) -> spaces.Box:
+def observation_space(layout: ObservationLayout) -> "spaces.Box[Any]":
     """Return the space of one observation row: features in [-10, 10], λ in [0, 1000], mask in [0, 1]."""
     parts = (layout.n_features, 1, layout.n_actions)
     low = np.repeat(np.array([-BOUND, 0.0, 0.0], dtype=np.float32), parts)
@@ -36,11 +36,10 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
     action becomes offer 0 and is counted in `info["violations"]`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
-
     def __init__(self, num_envs: int, world: World, seed: int | None = None) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs is {num_envs}; an environment has at least 1 customer")
+        self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = num_envs
         self.world = world
         self.layout = world.observer.layout(world.market)
@@ -102,12 +101,11 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
 class CampaignEnv(gymnasium.Env[Rows, np.int64]):
     """One customer: the batch with n = 1."""
 
-    metadata: dict[str, Any] = {"render_modes": []}
-
     def __init__(self, world: World) -> None:
+        self.metadata = {"render_modes": []}
         self._world = world
         self.layout = world.observer.layout(world.market)
-        self.observation_space = observation_space(self.layout)
+        self.observation_space: spaces.Space[Rows] = observation_space(self.layout)
         self.action_space = spaces.Discrete(self.layout.n_actions)
         self._device = world.pool.weeks_seen.device
         self._episode: Episode | None = None
@@ -135,7 +133,8 @@ class CampaignEnv(gymnasium.Env[Rows, np.int64]):
 
     def _row(self) -> Rows:
         assert self._episode is not None
-        return _numpy(observe(self._world, self._episode))[0]
+        row: Rows = _numpy(observe(self._world, self._episode))[0]
+        return row
 
 
 def _numpy(tensor: Tensor) -> Rows:

@@ -76,7 +76,7 @@ class Result:
 
 
 def play(policy: Policy[Tensor], price: float, where: Play) -> Result:
-    """Play a policy at one budget price λ to the end of the horizon, some worlds at a time so that they stay in cache."""
+    """Play a policy at one budget price λ to the end of the horizon, as many worlds at a time as stay in cache."""
     device = where.start.weeks_seen.device
     generator = torch.Generator(device)
     generator.manual_seed(where.seed)

@@ -138,6 +138,19 @@ class TuneConfig:
 
 
 @dataclass
+class BenchmarkConfig:
+    """What `benchmark` measures."""
+
+    rounds: int = 5  # interleaved, per speed ratio
+    customers: int = 4096  # in the batched environment
+    demo: bool = False  # also run the whole job anew, with time and memory
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.customers < 64:
+            raise InputError(f"benchmark: rounds {self.rounds}, customers {self.customers}; expected >= 1 and >= 64")
+
+
+@dataclass
 class Config:
     """All of it."""
 
@@ -159,6 +172,7 @@ class Config:
     export: ExportConfig = field(default_factory=ExportConfig)
     run: RunConfig = field(default_factory=RunConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
 
     def __post_init__(self) -> None:
         if self.threads < 1:

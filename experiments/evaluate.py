@@ -4,11 +4,14 @@ python -m experiments.evaluate name=demo
 """
 
 from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,10 +25,10 @@ from experiments.config import Config
 from experiments.fit import fit_categories, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import judge_redemption, judge_spend, judge_visits
-from experiments.main import choose_device, main, run_folder
+from experiments.main import choose_device, main, run_folder, set_up
 from experiments.runs import Step, require_same_inputs
 from experiments.train import Trained, read_policy
-from history.artifacts import write_json
+from history.artifacts import read_json, write_json
 from simulators.fit import fit_world
 from simulators.worlds import build_market, read_world
 
@@ -77,8 +80,6 @@ def run_evaluate(config: Config) -> dict[str, Any]:
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:
-    from history.artifacts import read_json
-
     result: dict[str, Any] = read_json(folder / "evaluate" / "evaluation.json")
     return result
 
@@ -106,14 +107,35 @@ def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
 
 
 def _compare(config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World) -> list[dict[str, Any]]:
+    """Play every policy on the test market and, for the gap, where it was trained; best first."""
     weeks = config.market.horizon.campaign_weeks
     at_home = _training_play(train_world, test)
-    rows = []
-    for agent, group in tqdm(trained.items(), desc="judge agents", unit="agent", disable=None):
-        results = [play(one.policy, 0.0, test) for one in group]
-        home = np.mean([play(one.policy, 0.0, at_home).uplift.mean() for one in group]) / weeks
-        rows.append(_row(agent, group, results, float(home), weeks, test))
+    policies = [one.policy for group in trained.values() for one in group]
+    away = _play_all(config, [(policy, 0.0, test) for policy in policies], "judge agents")
+    home = _play_all(config, [(policy, 0.0, at_home) for policy in policies], "look for optimism")
+    rows, first = [], 0
+    for agent, group in trained.items():
+        part = slice(first, first + len(group))
+        rows.append(_row(agent, group, away[part], _mean_uplift(home[part]) / weeks, weeks, test))
+        first += len(group)
     return sorted(rows, key=lambda row: -row["uplift"]["value"])
+
+
+def _mean_uplift(results: list[Result]) -> float:
+    return float(np.mean([result.uplift.mean() for result in results]))
+
+
+def _play_all(config: Config, jobs: Sequence[tuple[Policy[Tensor], float, Play]], label: str) -> list[Result]:
+    """Play many policies, side by side on the CPU; each under luck of its own that all share, so order is nothing."""
+    on_cpu = choose_device(config).type == "cpu"
+    todo = (delayed(_play_one)(config, *job) for job in jobs)
+    results = Parallel(n_jobs=config.run.jobs if on_cpu else 1, return_as="generator")(todo)
+    return list(tqdm(results, desc=label, total=len(jobs), unit="policy", disable=None))
+
+
+def _play_one(config: Config, policy: Policy[Tensor], price: float, where: Play) -> Result:
+    set_up(config)
+    return play(policy, price, where)
 
 
 def _row(
@@ -149,8 +171,6 @@ def _training_play(world: World, test: Play) -> Play:
     """Return the training market with as many of its own customers, as they stood before its last week."""
     n = test.start.n
     last = world.pool.n - min(n, world.pool.n)
-    import torch
-
     start = world.pool.take(torch.arange(last, world.pool.n))
     device = test.start.weeks_seen.device
     return Play(world.market, world.observer, start.to(device), max(test.worlds // 5, 2), SEED)
@@ -161,18 +181,19 @@ def _curves(
 ) -> dict[str, list[dict[str, float]]]:
     """Return uplift against cost over budget prices, for the best agents that spend anything."""
     spending = [row["agent"] for row in agents if row["cost"]["value"] > 0][:CURVE_AGENTS]
-    where = Play(test.market, test.observer, test.start, config.evaluate.curve_worlds, SEED + 1)
-    jobs = [(agent, price) for agent in spending for price in config.budget.curve]
+    where = replace(test, worlds=config.evaluate.curve_worlds, seed=SEED + 1)
+    points = [(agent, price) for agent in spending for price in config.budget.curve]
+    jobs = [(one.policy, price, where) for agent, price in points for one in trained[agent]]
+    results = _play_all(config, jobs, "profit against budget")
     curves: dict[str, list[dict[str, float]]] = {agent: [] for agent in spending}
-    for agent, price in tqdm(jobs, desc="profit against budget", unit="point", disable=None):
-        curves[agent].append(curve_point([one.policy for one in trained[agent]], price, where))
+    for agent, price in points:
+        seeds, results = results[: len(trained[agent])], results[len(trained[agent]) :]
+        curves[agent].append(_curve_point(seeds, price, config.market.horizon.campaign_weeks))
     return curves
 
 
-def curve_point(policies: list[Policy[Tensor]], price: float, where: Play) -> dict[str, float]:
+def _curve_point(results: list[Result], price: float, weeks: int) -> dict[str, float]:
     """Return cost and uplift per customer-week at one budget price, with the interval of the uplift."""
-    weeks = where.market.horizon.campaign_weeks
-    results = [play(policy, price, where) for policy in policies]
     uplift = estimate_mean(np.stack([r.uplift for r in results]) / weeks)
     cost = float(np.mean([r.cost.mean() for r in results])) / weeks
     return {"price": price, "cost": cost, "uplift": uplift.value, "lo": uplift.lo, "hi": uplift.hi}

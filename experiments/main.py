@@ -22,8 +22,13 @@ from experiments.config import Config, Device, register_schemas
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
-def main(verb: Callable[[Config], Any]) -> None:
-    """Run a verb with the configuration of the command line; a user's mistake ends with one line and exit code 2."""
+def main(verb: Callable[[Config], Any], own_folder: bool = False) -> None:
+    """Run a verb with the configuration of the command line; a user's mistake ends with one line and exit code 2.
+
+    Args:
+        verb: What to do.
+        own_folder: Each job of a sweep is a run of its own, in a numbered folder below the run's name.
+    """
     register_schemas()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
@@ -31,6 +36,8 @@ def main(verb: Callable[[Config], Any]) -> None:
         try:
             config = to_config(composed)
             set_up(config)
+            if own_folder and HydraConfig.get().mode is RunMode.MULTIRUN:
+                config.name = f"{config.name}/{HydraConfig.get().job.num}"
             return verb(config)
         except InputError as error:
             stop(str(error))
@@ -77,13 +84,7 @@ def set_up(config: Config) -> None:
 
 
 def run_folder(config: Config) -> Path:
-    """Return the folder of the run; each job of a sweep over whole runs has its own below it."""
-    folder = Path(config.runs) / config.name
-    if HydraConfig.initialized():
-        hydra_config = HydraConfig.get()
-        if hydra_config.mode is RunMode.MULTIRUN and hydra_config.job.name.endswith("run"):
-            return folder / str(hydra_config.job.num)
-    return folder
+    return Path(config.runs) / config.name
 
 
 def choose_device(config: Config) -> torch.device:

@@ -58,4 +58,4 @@ def _train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run_all)
+    main(run_all, own_folder=True)

@@ -52,9 +52,9 @@ def train_step(config: Config) -> Step:
     return Step(folder / "train" / f"{config.agent.kind}-{config.seed}", "train", settings, {"fit": folder / "fit"})
 
 
-def run_train(config: Config) -> float:
+def run_train(config: Config, step: Step | None = None) -> float:
     """Train the configured agent with the configured seed, unless that is done; return its validation score."""
-    step = train_step(config)
+    step = step or train_step(config)
     require_same_inputs(step.inputs["fit"], "fit", {"prepare": run_folder(config) / "prepare"})
     if step.is_done():
         print(f"train: {step.folder} is up to date")
@@ -107,4 +107,4 @@ def _learning_world(config: Config) -> LearningWorld:
 
 
 if __name__ == "__main__":
-    main(run_train)
+    main(lambda config: run_train(config))

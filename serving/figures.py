@@ -75,7 +75,7 @@ def draw(name: str, size: tuple[float, float], panels: int, paint: Callable[[lis
         panels: Number of axes.
         paint: Draws on the list of axes.
     """
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": None}), warnings.catch_warnings():
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's browser has the font, not we
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)

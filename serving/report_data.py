@@ -192,7 +192,7 @@ class ReportData:
         notes: Further limits, one sentence each.
 
     Raises:
-        InputError: `chosen` is not among the agents, or a column is missing.
+        InputError: `chosen` is not among the agents, a column is missing, or headline and policy differ.
     """
 
     source: str
@@ -221,6 +221,18 @@ class ReportData:
             missing = [name for name in needed if name not in frame.columns]
             if missing:
                 raise InputError(f"report: column {missing[0]!r} is missing; found {', '.join(frame.columns)}")
+
+        given = int((self.policy["offer"] != self.nothing).sum())
+        if (self.headline.customers, self.headline.with_offer) != (len(self.policy), given):
+            raise InputError(
+                f"report: the headline counts {self.headline.with_offer} offers to {self.headline.customers} customers, "
+                f"the policy {given} to {len(self.policy)}; count the policy"
+            )
+
+    @property
+    def nothing(self) -> str:
+        """Name of the offer that is none."""
+        return str(self.manifest["catalog"]["offers"][0]["name"])
 
     @property
     def score(self) -> AgentScore:

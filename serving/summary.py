@@ -26,9 +26,9 @@ def recommendation(data: ReportData) -> str:
 
 def mostly(data: ReportData, most: int = 3) -> str:
     """Return the most frequent offers and how many customers get each."""
-    given = data.policy.loc[data.policy["offer"] != _none(data), "offer_label"].value_counts().sort_index()
+    given = data.policy.loc[data.policy["offer"] != data.nothing, "offer_label"].value_counts().sort_index()
     top = given.sort_values(ascending=False, kind="stable").head(most)
-    return ", ".join(f"{label} ({count:,})" for label, count in top.items())
+    return "; ".join(f"{label} ({count:,})" for label, count in top.items())
 
 
 def tiles(data: ReportData) -> list[Tile]:
@@ -100,7 +100,3 @@ def distilled(data: ReportData) -> str:
 
 def interval(value: Interval, digits: int) -> str:
     return f"{decimal(value.lo, digits)} to {decimal(value.hi, digits)}"
-
-
-def _none(data: ReportData) -> str:
-    return str(data.manifest["catalog"]["offers"][0]["name"])

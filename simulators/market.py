@@ -339,7 +339,7 @@ def _shop(baseline: Baseline, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def poisson_quantile(rate: Tensor, uniform: Tensor, most: int = 20) -> Tensor:
-    """Invert the Poisson distribution: the count at which its cumulative probability reaches `uniform`, at most `most`."""
+    """Invert the Poisson distribution: the count where its cumulative probability reaches `uniform`, up to `most`."""
     term = torch.exp(-rate)
     below = term
     count = torch.zeros_like(rate)

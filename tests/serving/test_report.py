@@ -117,9 +117,11 @@ def test_rules_that_keep_too_little_are_not_praised(report):
     assert "less than was asked" in summary.distilled(replace(report, segments=less))
 
 
-def test_a_chosen_agent_that_was_not_judged_is_refused(report):
+def test_data_that_contradict_themselves_are_refused(report):
     with pytest.raises(InputError, match="chosen agent 'dqn' was not judged; expected one of ppo"):
         replace(report, chosen="dqn")
+    with pytest.raises(InputError, match="the headline counts 7 offers to 300 customers, the policy 268 to 300"):
+        replace(report, headline=replace(report.headline, with_offer=7))
     with pytest.raises(InputError, match="column 'segment' is missing"):
         replace(report, customers=report.customers.drop(columns="segment"))
 
