@@ -12,8 +12,13 @@ from campaigns.decision import Context, ObservationLayout
 
 
 def network_input(context: Context[Tensor]) -> Tensor:
-    """Return what a network sees: features and log(1 + λ), not the mask; shape (n, n_features + 1)."""
-    return torch.cat([context.features, torch.log1p(context.price).unsqueeze(1)], dim=1)
+    """Return what a network sees, not the mask: features, log(1 + λ), and their products; shape (n, 2 n_features + 1).
+
+    What an offer is worth falls by λ times its cost, which differs by customer: the products put that within reach of
+    the first layer.
+    """
+    price = torch.log1p(context.price).unsqueeze(1)
+    return torch.cat([context.features, price, context.features * price], dim=1)
 
 
 class ActorPolicy:

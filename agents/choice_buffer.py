@@ -51,7 +51,11 @@ def choice_advantages(
 
 
 class ChoiceBuffer(RolloutBuffer):
-    """Holds one episode of all customers; yields minibatches of choices; scales rewards once, by the first rollout."""
+    """Holds one episode of all customers; yields minibatches of choices.
+
+    Rewards are divided by 1 + λ, which is fixed within an episode and so changes no preference, but lets cheap and dear
+    money weigh alike; then by one number, the spread of the first rollout's returns.
+    """
 
     def __init__(self, *args: Any, layout: ObservationLayout, minibatch: int, seed: int, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -59,7 +63,7 @@ class ChoiceBuffer(RolloutBuffer):
         self._minibatch = minibatch
         self._generator = torch.Generator().manual_seed(seed)
         self.scale = 0.0
-        """Standard deviation of the first rollout's returns [USD]; 0 before it."""
+        """Standard deviation of the first rollout's returns, each over its 1 + λ [USD]; 0 before it."""
 
     @property
     def choice(self) -> NDArray[np.bool_]:
@@ -73,12 +77,18 @@ class ChoiceBuffer(RolloutBuffer):
         choice = self.choice
         if not choice.any():
             raise RuntimeError("no customer could be offered anything in a whole episode: the rules forbid all")
+        weighed = self.rewards / (1.0 + self._price())
         if not self.scale:
-            returns = choice_advantages(self.rewards, np.zeros_like(self.values), choice, self.gamma, 1.0)[choice]
+            returns = choice_advantages(weighed, np.zeros_like(self.values), choice, self.gamma, 1.0)[choice]
             self.scale = float(returns.std()) or 1.0
-        reward = (self.rewards / self.scale).astype(np.float32)
+        reward = (weighed / self.scale).astype(np.float32)
         self.advantages = choice_advantages(reward, self.values, choice, self.gamma, self.gae_lambda)
         self.returns = self.advantages + self.values
+
+    def _price(self) -> NDArray[np.float32]:
+        """Return λ, shape (horizon, n)."""
+        price = self._layout.split(self.observations.reshape(-1, self._layout.width)).price
+        return np.asarray(price).reshape(self.rewards.shape)
 
     def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:  # type: ignore[override]
         """Yield the choices in random order, in equal parts of about the configured minibatch.

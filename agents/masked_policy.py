@@ -18,7 +18,7 @@ class NetworkInput(BaseFeaturesExtractor):
     """Cuts a flat observation row into what the networks see."""
 
     def __init__(self, observation_space: spaces.Box, layout: ObservationLayout) -> None:
-        super().__init__(observation_space, layout.n_features + 1)
+        super().__init__(observation_space, 2 * layout.n_features + 1)
         self._layout = layout
 
     def forward(self, observation: Tensor) -> Tensor:

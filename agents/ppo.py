@@ -34,7 +34,7 @@ class PPOConfig:
     """Decisions per gradient step; weeks without a choice do not count."""
     epochs: int = 4
     """Passes over each rollout."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of Adam at the start; falls linearly to 0."""
     gamma: float = 1.0
     """Discount per week; 1 is right for a campaign of fixed length whose progress is a feature."""
@@ -42,7 +42,7 @@ class PPOConfig:
     """Decay of the advantage estimate per decision."""
     clip_range: float = 0.2
     """Clip of the probability ratio."""
-    ent_coef: float = 0.003
+    ent_coef: float = 0.001
     """Weight of the entropy bonus, in units of scaled reward."""
     vf_coef: float = 0.5
     """Weight of the value loss."""

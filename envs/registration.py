@@ -1,4 +1,4 @@
-"""Registers `Campaign-v0`; the installed project's entry point calls this when Gymnasium is imported."""
+"""Registers `Campaign-v0` when imported: `gymnasium.make("envs.registration:Campaign-v0")` imports it by itself."""
 
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,11 @@ from envs.world import PriceRange, World
 ID = "Campaign-v0"
 
 
-def register_campaign() -> None:
-    """Add `Campaign-v0` to Gymnasium's registry, once."""
-    if ID not in gymnasium.registry:
-        gymnasium.register(
-            id=ID,
-            entry_point="envs.registration:make_env",
-            vector_entry_point="envs.registration:make_vector_env",
-            order_enforce=True,
-        )
+gymnasium.register(
+    id=ID,
+    entry_point="envs.registration:make_env",
+    vector_entry_point="envs.registration:make_vector_env",
+)
 
 
 def make_env(run: str | None = None, **unknown: Any) -> Any:

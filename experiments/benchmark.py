@@ -134,7 +134,7 @@ def _environment(config: Config) -> Measured:
     """Customer-weeks per second of the batched environment, over Gymnasium's SyncVectorEnv of the scalar one."""
     run = str(run_folder(config))
     batched = CampaignVectorEnv(config.benchmark.customers, read_training_world(Path(run)), seed=0)
-    peers = gymnasium.make_vec("Campaign-v0", num_envs=16, vectorization_mode="sync", run=run)
+    peers = gymnasium.make_vec("envs.registration:Campaign-v0", num_envs=16, vectorization_mode="sync", run=run)
     ratios, rates = [], []
     for seed in range(config.benchmark.rounds):
         ours, theirs = _rate(batched, 42, seed), _rate(peers, 6, seed)

@@ -1,6 +1,6 @@
 """What the chosen policy does to every customer of the shop, from the end of the data on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from agents.agent import TrainedPolicy
+from campaigns.offers import Catalog
 from evaluation.rollout import Play, expected_gain
 from serving.distillation import Decisions, distill
 from serving.reasons import Bound, Expectation, binding, describe, reasons
@@ -20,6 +21,8 @@ FOLLOWED_WEEKS = 6
 """Weeks for which the consequences of one offer are followed; then the terminal value is added."""
 ROUGH_DRAWS = 16
 """Draws of the effects behind the offers that the policy did not choose."""
+DEARER_STEPS = 20
+"""Most rises of the budget price until the rules are as cheap as the policy."""
 RULE_FEATURES = ("weeks_since_visit", "visits_per_week", "promo_share", "promoted_share", "contacts_8w")
 
 
@@ -67,7 +70,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
     lo, hi = np.quantile(chosen, [0.025, 0.975], axis=0)
     catalog = where.market.catalog
     features = _rule_features(profiles)
-    segments = distill(Decisions(features, picked, gain, cost, price), catalog, max_leaves=rules)
+    segments = _distill_within(Decisions(features, picked, gain, cost, price), catalog, rules)
     place = apply_rules(segments, features)
     uplift = chosen.mean(axis=0)
     expected = Expectation(uplift, np.minimum(lo, uplift), np.maximum(hi, uplift))
@@ -92,6 +95,16 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
         }
     )
     return Deployment(picked, gain, cost, lo, hi, decisions, segments)
+
+
+def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:
+    """Distil at a rising budget price until the rules cost no more than the policy does, so that they keep its budget."""
+    for _ in range(DEARER_STEPS):
+        segments = distill(decisions, catalog, max_leaves=rules)
+        if segments.cost <= segments.policy_cost:
+            break
+        decisions = replace(decisions, price=1.3 * decisions.price + 0.1)
+    return segments
 
 
 def _every_gain(where: Play, mask: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

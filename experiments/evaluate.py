@@ -195,8 +195,16 @@ def _curves(
 def _curve_point(results: list[Result], price: float, weeks: int) -> dict[str, float]:
     """Return cost and uplift per customer-week at one budget price, with the interval of the uplift."""
     uplift = estimate_mean(np.stack([r.uplift for r in results]) / weeks)
-    cost = float(np.mean([r.cost.mean() for r in results])) / weeks
-    return {"price": price, "cost": cost, "uplift": uplift.value, "lo": uplift.lo, "hi": uplift.hi}
+    cost = estimate_mean(np.stack([r.cost for r in results]) / weeks)
+    return {
+        "price": price,
+        "cost": cost.value,
+        "cost_lo": cost.lo,
+        "cost_hi": cost.hi,
+        "uplift": uplift.value,
+        "lo": uplift.lo,
+        "hi": uplift.hi,
+    }
 
 
 def _response(config: Config, history: PreparedHistory) -> dict[str, Any]:

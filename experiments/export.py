@@ -136,31 +136,35 @@ def git_commit() -> str:
     return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")
 
 
+POINT = ("cost", "cost_lo", "cost_hi", "uplift", "lo", "hi")
+
+
 def held_out_at(curve: list[dict[str, float]], price: float) -> dict[str, float]:
     """Interpolate the held-out curve at a budget price; beyond its ends the end stands."""
     at = [point["price"] for point in curve]
-    return {
-        name: float(np.interp(price, at, [point[name] for point in curve])) for name in ("cost", "uplift", "lo", "hi")
-    }
+    return {name: float(np.interp(price, at, [point[name] for point in curve])) for name in POINT}
 
 
-def _headline(evaluation: dict[str, Any], chosen: Trained, priced: Priced, rows: pd.DataFrame) -> dict[str, Any]:
+def _headline(
+    evaluation: dict[str, Any], chosen: Trained, priced: Priced, rows: pd.DataFrame, none: str
+) -> dict[str, Any]:
     """Return what the policy brings in a week, all customers together, by the held-out market."""
-    curve = evaluation["curve"].get(chosen.agent, [])
-    judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
-    plain = {"cost": judged["cost"]["value"], **{k: judged["uplift"][v] for k, v in _ENDS.items()}}
-    point = held_out_at(curve, priced.price) if curve else plain
+    curve = evaluation["curve"].get(chosen.agent)
+    if curve is None:  # an agent that spends nothing, or was not among the best: judged at λ = 0 alone
+        judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
+        up, cost = judged["uplift"], judged["cost"]
+        values = (cost["value"], cost["lo"], cost["hi"], up["value"], up["lo"], up["hi"])
+        point = dict(zip(POINT, values, strict=True))
+    else:
+        point = held_out_at(curve, priced.price)
     n = len(rows)
     return {
         "customers": n,
-        "with_offer": int((rows["offer"] != "none").sum()),
+        "with_offer": int((rows["offer"] != none).sum()),
         "uplift": {"value": n * point["uplift"], "lo": n * point["lo"], "hi": n * point["hi"]},
-        "cost": {"value": n * point["cost"], "lo": n * point["cost"], "hi": n * point["cost"]},
+        "cost": {"value": n * point["cost"], "lo": n * point["cost_lo"], "hi": n * point["cost_hi"]},
         "roi": point["uplift"] / point["cost"] if point["cost"] > 0 else None,
     }
-
-
-_ENDS = {"uplift": "value", "lo": "lo", "hi": "hi"}
 
 
 def _report(
@@ -182,7 +186,7 @@ def _report(
             "curve": evaluation["curve"],
             "chosen": chosen.agent,
             "budget": budget,
-            "headline": _headline(evaluation, chosen, priced, rows),
+            "headline": _headline(evaluation, chosen, priced, rows, config.offers["offers"][0]["name"]),
             "segments": deployed.segments,
             "provenance": read_json(run_folder(config) / "fit" / "provenance.json"),
             "manifest": manifest,

@@ -49,7 +49,7 @@ def rfm_chart(customers: pd.DataFrame, currency: str) -> Chart:
     shape = (len(RECENCY_EDGES), len(FREQUENCY_EDGES))
     count, total = np.zeros(shape), np.zeros(shape)
     np.add.at(count, (row, column), 1)
-    np.add.at(total, (row, column), customers["spend_per_week_usd"].to_numpy())
+    np.add.at(total, (row, column), customers[f"spend_per_week_{currency.lower()}"].to_numpy())
     mean = total / np.maximum(count, 1)
 
     def paint(axes: list[Axes]) -> None:

@@ -72,11 +72,11 @@ def _view(data: ReportData) -> dict[str, Any]:
         "data": data,
         "summary": summary,
         "charts": _charts(data),
-        "segments": _customer_segments(data.customers),
+        "segments": _customer_segments(data.customers, data.spend),
         "mix": _offer_mix(data),
         "tables": _tables(data),
         "glossary": GLOSSARY,
-        "limits": (*LIMITS, *data.notes, *data.quality.notes),
+        "limits": (*LIMITS, *data.notes),
         "manifest": json.dumps(
             {k: v for k, v in data.manifest.items() if k not in ("rules", "catalog")}, indent=1, sort_keys=True
         ),
@@ -95,13 +95,13 @@ def _charts(data: ReportData) -> dict[str, Chart | None]:
     }
 
 
-def _customer_segments(customers: pd.DataFrame) -> list[dict[str, Any]]:
+def _customer_segments(customers: pd.DataFrame, spend: str) -> list[dict[str, Any]]:
     """Return one row per segment of the customers, the largest first."""
     middle = customers.groupby("segment").agg(
         customers=("customer_id", "size"),
         weeks=("weeks_since_visit", "median"),
         visits=("visits_per_week", "mean"),
-        spend=("spend_per_week_usd", "mean"),
+        spend=(spend, "mean"),
         promo=("promo_share", "mean"),
     )
     middle["share"] = middle["customers"] / len(customers)

@@ -12,15 +12,6 @@ from serving.rules import Segments
 
 Record = TypeVar("Record")
 
-CUSTOMER_COLUMNS = (
-    "customer_id",
-    "segment",
-    "weeks_since_visit",
-    "visits_per_week",
-    "spend_per_week_usd",
-    "promo_share",
-)
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -180,7 +171,8 @@ class ReportData:
     Attributes:
         source: One sentence on the data, as in "The history is simulated from real patterns, for education."
         quality: Rows kept and set aside, what is absent.
-        customers: `CUSTOMER_COLUMNS`, one row per customer; segment in words.
+        customers: One row per customer: customer_id, segment (in words), weeks_since_visit, visits_per_week,
+            spend_per_week_<currency>, promo_share.
         policy: `policy_by_customer`: at least customer_id, offer, offer_label.
         response, fidelity, agents, curve: See the records; the curve is by agent.
         chosen: The agent whose policy is published.
@@ -189,7 +181,7 @@ class ReportData:
         provenance: Every number behind the market.
         manifest: Of the published table.
         currency: Of all money, as in "USD".
-        notes: Further limits, one sentence each.
+        notes: Further limits and oddities of the data, one sentence each.
 
     Raises:
         InputError: `chosen` is not among the agents, a column is missing, or headline and policy differ.
@@ -216,8 +208,9 @@ class ReportData:
         if self.chosen not in [score.agent for score in self.agents]:
             names = ", ".join(score.agent for score in self.agents)
             raise InputError(f"report: chosen agent {self.chosen!r} was not judged; expected one of {names}")
+        customers = ("customer_id", "segment", "weeks_since_visit", "visits_per_week", self.spend, "promo_share")
         policy = ("customer_id", "offer", "offer_label")
-        for frame, needed in ((self.customers, CUSTOMER_COLUMNS), (self.policy, policy)):
+        for frame, needed in ((self.customers, customers), (self.policy, policy)):
             missing = [name for name in needed if name not in frame.columns]
             if missing:
                 raise InputError(f"report: column {missing[0]!r} is missing; found {', '.join(frame.columns)}")
@@ -225,9 +218,14 @@ class ReportData:
         given = int((self.policy["offer"] != self.nothing).sum())
         if (self.headline.customers, self.headline.with_offer) != (len(self.policy), given):
             raise InputError(
-                f"report: the headline counts {self.headline.with_offer} offers to {self.headline.customers} customers, "
-                f"the policy {given} to {len(self.policy)}; count the policy"
+                f"report: the headline counts {self.headline.with_offer} offers to {self.headline.customers} customers,"
+                f" the policy {given} to {len(self.policy)}; count the policy"
             )
+
+    @property
+    def spend(self) -> str:
+        """Name of the customers' column of spend per week."""
+        return f"spend_per_week_{self.currency.lower()}"
 
     @property
     def nothing(self) -> str:

@@ -39,12 +39,12 @@ def tiles(data: ReportData) -> list[Tile]:
         Tile(
             "Expected gain per week",
             signed_money(head.uplift.value, currency, 0),
-            f"95 % interval {interval(head.uplift, 0)} {currency}; margin after all costs, against making no offer",
+            f"{_interval_words(head.uplift, currency)}margin after all costs, against making no offer",
         ),
         Tile(
             "Expected cost per week",
             money(head.cost.value, currency, 0),
-            f"95 % interval {interval(head.cost, 0)} {currency}; offers redeemed and messages sent",
+            f"{_interval_words(head.cost, currency)}offers redeemed and messages sent",
         ),
         Tile(
             f"Gain per {currency} spent",
@@ -96,6 +96,11 @@ def distilled(data: ReportData) -> str:
         f"{money(segments.cost, data.currency, 3)} per customer, the policy "
         f"{money(segments.policy_cost, data.currency, 3)}.{less}"
     )
+
+
+def _interval_words(value: Interval, currency: str) -> str:
+    """Return the interval in words; nothing where none was computed."""
+    return f"95 % interval {interval(value, 0)} {currency}; " if value.lo < value.hi else ""
 
 
 def interval(value: Interval, digits: int) -> str:

@@ -126,6 +126,20 @@ def test_data_that_contradict_themselves_are_refused(report):
         replace(report, customers=report.customers.drop(columns="segment"))
 
 
+def test_money_is_in_the_shops_own_currency(report):
+    customers = report.customers.rename(columns={"spend_per_week_usd": "spend_per_week_eur"})
+    page = render(replace(report, currency="EUR", customers=customers))
+    assert "+18 EUR" in page
+    assert "Spend per week [EUR]" in page
+
+
+def test_no_interval_is_shown_where_none_was_computed(report):
+    head = replace(report.headline, cost=Interval(15.0, 15.0, 15.0))
+    gain, cost = summary.tiles(replace(report, headline=head))[:2]
+    assert gain.line.startswith("95 % interval 4 to 32 USD; ")
+    assert "interval" not in cost.line
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_the_headline_first_and_asks_the_network_for_nothing(report, tmp_path, scheme):
