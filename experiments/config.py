@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from re import fullmatch
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -39,11 +40,14 @@ class PrepareConfig:
 class BudgetConfig:
     """What the campaign may cost."""
 
+    name: str = ""  # the table and report of a named budget lie beside the others: policy-<name>/, report-<name>.html
     per_customer_week: float = 0.05  # expected promo and contact cost [currency]
     curve: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
     """Budget prices λ at which the profit-against-budget curve is drawn."""
 
     def __post_init__(self) -> None:
+        if not fullmatch("[A-Za-z0-9_.-]*", self.name):
+            raise InputError(f"budget.name is {self.name!r}; expected letters, digits, dots, dashes, underscores")
         if not self.per_customer_week > 0:
             raise InputError(f"budget.per_customer_week is {self.per_customer_week}; expected more than 0")
         if not self.curve or min(self.curve) < 0 or sorted(set(self.curve)) != list(self.curve):
@@ -182,9 +186,9 @@ class Config:
 def register_schemas() -> None:
     """Make every record known to Hydra, so that a mistyped key or value is refused with its name."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    store.store(name="schema", node=Config, replace=True)
     for group, records in (("source", {"complete_journey": CompleteJourney, "tables": Tables}), ("agent", AGENTS)):
         for name, record in records.items():
-            store.store(group=group, name=f"{name}_schema", node=record)
+            store.store(group=group, name=f"{name}_schema", node=record, replace=True)
     for group, record in (("market", MarketConfig), ("budget", BudgetConfig)):
-        store.store(group=group, name=f"{group}_schema", node=record)
+        store.store(group=group, name=f"{group}_schema", node=record, replace=True)

@@ -98,7 +98,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
 
 
 def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:
-    """Distil at a rising budget price until the rules cost no more than the policy does, so that they keep its budget."""
+    """Distil at a rising budget price until the rules cost no more than the policy: then they keep its budget too."""
     for _ in range(DEARER_STEPS):
         segments = distill(decisions, catalog, max_leaves=rules)
         if segments.cost <= segments.policy_cost:

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from campaigns.decision import Policy
-from envs.fitted import read_training_world
+from envs.fitted import read_environment
 from envs.world import World
 from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
 from evaluation.fidelity import Recorded, compare_with_history
@@ -41,7 +41,8 @@ def evaluate_step(config: Config) -> Step:
     folder = run_folder(config)
     trained = sorted(path.parent for path in folder.glob("train/*/manifest.json"))
     inputs = {f"train/{path.name}": path for path in trained}
-    settings = {"evaluate": asdict(config.evaluate), "budget": asdict(config.budget), "market": asdict(config.market),
+    settings = {"evaluate": asdict(config.evaluate),
+        "curve": config.budget.curve, "budget": asdict(config.budget), "market": asdict(config.market),
                 "seed": config.seed, "threads": config.threads}  # fmt: skip
     return Step(
         folder / "evaluate", "evaluate", settings, {"prepare": folder / "prepare", "fit": folder / "fit", **inputs}
@@ -60,7 +61,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         return read_evaluation(folder)
     step.begin()
     history = load_history(folder / "prepare", config.split)
-    train_world = read_training_world(folder)
+    train_world = read_environment(folder / "fit" / "train", choose_device(config))
     trained = load_policies(folder, train_world)
     test = _test_play(config, history, train_world)
     agents = _compare(config, trained, test, train_world)
@@ -171,9 +172,8 @@ def _training_play(world: World, test: Play) -> Play:
     """Return the training market with as many of its own customers, as they stood before its last week."""
     n = test.start.n
     last = world.pool.n - min(n, world.pool.n)
-    start = world.pool.take(torch.arange(last, world.pool.n))
-    device = test.start.weeks_seen.device
-    return Play(world.market, world.observer, start.to(device), max(test.worlds // 5, 2), SEED)
+    start = world.pool.take(torch.arange(last, world.pool.n, device=world.pool.weeks_seen.device))
+    return Play(world.market, world.observer, start, max(test.worlds // 5, 2), SEED)
 
 
 def _curves(
@@ -225,7 +225,8 @@ def _fidelity(config: Config, history: PreparedHistory, world: World) -> dict[st
         active=(events.baskets[rows] > 0).sum(axis=0).astype(float),
         spend=events.spend[rows].sum(axis=0, dtype=np.float64),
     )
-    start = starting_states(history.panel, split, range(split.weeks.start, split.weeks.start + 1))
+    first = range(split.weeks.start, split.weeks.start + 1)
+    start = starting_states(history.panel, split, first).to(world.pool.weeks_seen.device)
     return compare_with_history(world.market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
 
 

@@ -62,11 +62,14 @@ def run_export(config: Config) -> Path:
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
     manifest = _manifest(config, chosen, priced, hard, evaluation, folder)
     rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
-    publish(PolicyTable(rows, deployed.segments, manifest), folder / "policy")
+    suffix = f"-{config.budget.name}" if config.budget.name else ""
+    policy, page = folder / f"policy{suffix}", folder / f"report{suffix}.html"
+    publish(PolicyTable(rows, deployed.segments, manifest), policy)
     report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
-    write_report(report, folder / "report.html")
-    print(_summary(config, chosen, priced, rows, deployed, folder))
-    return folder / "policy"
+    write_report(report, page)
+    print(_summary(config, chosen, priced, rows, deployed))
+    print(f"export: wrote {policy} and {page}")
+    return policy
 
 
 def choose_policy(trained: dict[str, list[Trained]], wanted: str) -> Trained:
@@ -105,7 +108,7 @@ def _manifest(
     judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
     provenance = read_json(folder / "fit" / "provenance.json")
     steps = sorted([*folder.glob("*/" + MANIFEST), *folder.glob("train/*/" + MANIFEST)])
-    kept = [path for path in steps if path.parent.name != "policy"]
+    kept = [path for path in steps if not path.parent.name.startswith("policy")]
     return {
         "config": {"sha256": hash_value(asdict(config)), "values": _plain(asdict(config))},
         "data": {str(path.relative_to(folder)): hash_file(path) for path in kept},
@@ -208,9 +211,7 @@ def _notes(evaluation: dict[str, Any], priced: Priced) -> list[str]:
     ]
 
 
-def _summary(
-    config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment, folder: Path
-) -> str:
+def _summary(config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment) -> str:
     mix = rows["offer"].value_counts()
     met = "within" if priced.met else "ABOVE"
     kept = deployed.segments.uplift_kept
@@ -221,7 +222,6 @@ def _summary(
             "export: this week " + ", ".join(f"{count} x {name}" for name, count in mix.items()),
             f"export: {len(deployed.segments.rules)} rules agree with {100 * deployed.segments.agreement:.0f} % of the "
             f"decisions and keep {'no' if kept is None else f'{100 * kept:.0f} % of the'} uplift",
-            f"export: wrote {folder / 'policy'} and {folder / 'report.html'}",
         ]
     )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from agents.registry import AGENTS
 from campaigns.offers import Catalog
@@ -21,11 +20,10 @@ CHOICES = sorted((path.parent.name, path.stem) for path in CONF.glob("*/*.yaml")
 
 
 def composed(*overrides: str) -> Config:
-    """Compose as a verb does, Hydra's own part included, and return our part of it."""
+    """Compose as a verb does."""
     register_schemas()
     with initialize_config_dir(str(CONF)):
-        everything = compose("config", overrides=list(overrides), return_hydra_config=True)
-    return to_config(OmegaConf.masked_copy(everything, [key for key in everything if key != "hydra"]))
+        return to_config(compose("config", overrides=list(overrides)))
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
@@ -53,6 +51,17 @@ def test_the_sceptical_scenario_halves_the_lift_of_both_markets() -> None:
     assert sceptical.market.judge_effects.lift_scale == 0.5 * usual.market.judge_effects.lift_scale
     assert sceptical.market.judge_effects.tiring_scale == 2 * usual.market.judge_effects.tiring_scale
     assert sceptical.market.margin == usual.market.margin
+
+
+@pytest.mark.parametrize(
+    ("preset", "part", "package"),
+    [("launcher=joblib", "launcher", "hydra_joblib_launcher"), ("sweep=optuna_ppo", "sweeper", "hydra_optuna_sweeper")],
+)
+def test_a_preset_for_sweeps_puts_its_plugin_in_place(preset: str, part: str, package: str) -> None:
+    register_schemas()
+    with initialize_config_dir(str(CONF)):
+        everything = compose("config", overrides=[f"+{preset}"], return_hydra_config=True)
+    assert package in everything.hydra[part]["_target_"]
 
 
 def test_presets_hold_no_logic_and_no_class_paths() -> None:
