@@ -41,8 +41,8 @@ class BudgetConfig:
     """What the campaign may cost."""
 
     name: str = ""  # the table and report of a named budget lie beside the others: policy-<name>/, report-<name>.html
-    per_customer_week: float = 0.05  # expected promo and contact cost [currency]
-    curve: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
+    per_customer_week: float = 0.08  # expected promo and contact cost [currency]
+    curve: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
     """Budget prices λ at which the profit-against-budget curve is drawn."""
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class TrainConfig:
 
     customers: int = 2048  # in parallel
     price_low: float = 0.1  # budget prices drawn in training
-    price_high: float = 8.0
+    price_high: float = 16.0
     price_free: float = 0.15  # share of episodes without a price
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from agents.agent import TrainedPolicy
 from campaigns.offers import Catalog
+from evaluation.budget import DEAREST
 from evaluation.rollout import Play, expected_gain
 from serving.distillation import Decisions, distill
 from serving.reasons import Bound, Expectation, binding, describe, reasons
@@ -21,8 +22,8 @@ FOLLOWED_WEEKS = 6
 """Weeks for which the consequences of one offer are followed; then the terminal value is added."""
 ROUGH_DRAWS = 16
 """Draws of the effects behind the offers that the policy did not choose."""
-DEARER_STEPS = 20
-"""Most rises of the budget price until the rules are as cheap as the policy."""
+PRICE_STEPS = 8
+"""Bisections of the budget price of the rules."""
 RULE_FEATURES = ("weeks_since_visit", "visits_per_week", "promo_share", "promoted_share", "contacts_8w")
 
 
@@ -70,7 +71,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
     lo, hi = np.quantile(chosen, [0.025, 0.975], axis=0)
     catalog = where.market.catalog
     features = _rule_features(profiles)
-    segments = _distill_within(Decisions(features, picked, gain, cost, price), catalog, rules)
+    segments = _distill_within(Decisions(features, picked, gain, cost), catalog, rules)
     place = apply_rules(segments, features)
     uplift = chosen.mean(axis=0)
     expected = Expectation(uplift, np.minimum(lo, uplift), np.maximum(hi, uplift))
@@ -98,13 +99,20 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
 
 
 def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:
-    """Distil at a rising budget price until the rules cost no more than the policy: then they keep its budget too."""
-    for _ in range(DEARER_STEPS):
-        segments = distill(decisions, catalog, max_leaves=rules)
-        if segments.cost <= segments.policy_cost:
-            break
-        decisions = replace(decisions, price=1.3 * decisions.price + 0.1)
-    return segments
+    """Distil at the lowest budget price at which the rules cost no more than the policy: they keep its budget too."""
+    best = distill(replace(decisions, price=0.0), catalog, max_leaves=rules)
+    if best.cost <= best.policy_cost:
+        return best
+    low, high = np.log(0.02), np.log(DEAREST)
+    best = distill(replace(decisions, price=DEAREST), catalog, max_leaves=rules)
+    for _ in range(PRICE_STEPS):
+        middle = (low + high) / 2
+        tried = distill(replace(decisions, price=float(np.exp(middle))), catalog, max_leaves=rules)
+        if tried.cost <= tried.policy_cost:
+            high, best = middle, tried
+        else:
+            low = middle
+    return best
 
 
 def _every_gain(where: Play, mask: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

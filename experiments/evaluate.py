@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from campaigns.decision import Policy
+from campaigns.errors import InputError
 from envs.fitted import read_environment
 from envs.world import World
 from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
@@ -33,6 +35,8 @@ from simulators.fit import fit_world
 from simulators.worlds import build_market, read_world
 
 SEED = 20_011
+BASELINE = "knapsack"
+"""The strongest agent that does not look ahead: what a learned policy has to beat, customer by customer."""
 CURVE_AGENTS = 4
 """How many of the best agents the profit-against-budget curve shows."""
 
@@ -42,7 +46,7 @@ def evaluate_step(config: Config) -> Step:
     trained = sorted(path.parent for path in folder.glob("train/*/manifest.json"))
     inputs = {f"train/{path.name}": path for path in trained}
     settings = {"evaluate": asdict(config.evaluate),
-        "curve": config.budget.curve, "budget": asdict(config.budget), "market": asdict(config.market),
+        "curve": config.budget.curve, "market": asdict(config.market),
                 "seed": config.seed, "threads": config.threads}  # fmt: skip
     return Step(
         folder / "evaluate", "evaluate", settings, {"prepare": folder / "prepare", "fit": folder / "fit", **inputs}
@@ -56,6 +60,8 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     for path in folder.glob("train/*/manifest.json"):
         require_same_inputs(path.parent, "train", {"fit": folder / "fit"})
     step = evaluate_step(config)
+    if not any(name.startswith("train/") for name in step.inputs):
+        raise InputError(f"{folder}: no agent is trained; run `python -m experiments.train` first")
     if step.is_done():
         print(f"evaluate: {step.folder} is up to date")
         return read_evaluation(folder)
@@ -77,6 +83,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()
     print(table_of(agents))
+    print(verdict(agents))
     return evaluation
 
 
@@ -86,10 +93,10 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
 
 
 def load_policies(folder: Path, world: World) -> dict[str, list[Trained]]:
-    """Read every trained policy of a run, by agent, seeds ascending."""
+    """Read every policy of a run whose training was finished, by agent, seeds ascending."""
     layout = world.observer.layout(world.market)
     grouped: dict[str, list[Trained]] = defaultdict(list)
-    for path in sorted(folder.glob("train/*/policy.json")):
+    for path in sorted(folder.glob("train/*/manifest.json")):
         trained = read_policy(path.parent, layout)
         grouped[trained.agent].append(trained)
     return {agent: sorted(group, key=lambda t: t.seed) for agent, group in grouped.items()}
@@ -115,10 +122,14 @@ def _compare(config: Config, trained: dict[str, list[Trained]], test: Play, trai
     away = _play_all(config, [(policy, 0.0, test) for policy in policies], "judge agents")
     home = _play_all(config, [(policy, 0.0, at_home) for policy in policies], "look for optimism")
     rows, first = [], 0
+    mean_uplift: dict[str, NDArray[np.float64]] = {}
     for agent, group in trained.items():
         part = slice(first, first + len(group))
         rows.append(_row(agent, group, away[part], _mean_uplift(home[part]) / weeks, weeks, test))
+        mean_uplift[agent] = np.mean([result.uplift for result in away[part]], axis=0) / weeks
         first += len(group)
+    for row in rows if BASELINE in trained else []:
+        row["over_baseline"] = estimate_mean(mean_uplift[row["agent"]] - mean_uplift[BASELINE]).to_dict()
     return sorted(rows, key=lambda row: -row["uplift"]["value"])
 
 
@@ -241,6 +252,19 @@ def table_of(agents: list[dict[str, Any]]) -> str:
             f"{row['cost']['value']:>7.4f} {shown:>6} {row['violations']:>10d} {row['gap']:>+7.4f}"
         )
     return "\n".join(lines)
+
+
+def verdict(agents: list[dict[str, Any]]) -> str:
+    """Say in a sentence whether PPO earns its place against the knapsack, customers and luck being the same."""
+    row = next((row for row in agents if row["agent"] == "ppo" and "over_baseline" in row), None)
+    if row is None:
+        return "PPO and the knapsack were not both judged, so nothing is said of one against the other."
+    over = row["over_baseline"]
+    word = "beats" if over["lo"] > 0 else "loses to" if over["hi"] < 0 else "is not shown to differ from"
+    return (
+        f"PPO {word} the knapsack on held-out customers: {over['value']:+.4f} [{over['lo']:+.4f}, {over['hi']:+.4f}] "
+        "per customer-week, the same customers and luck, without a budget price."
+    )
 
 
 if __name__ == "__main__":

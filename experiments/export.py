@@ -19,7 +19,7 @@ from evaluation.budget import Priced, find_price, under_hard_limit
 from evaluation.rollout import Play
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
-from experiments.evaluate import load_policies, read_evaluation
+from experiments.evaluate import load_policies, read_evaluation, verdict
 from experiments.fit import market_terms
 from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
@@ -204,6 +204,7 @@ def _notes(evaluation: dict[str, Any], priced: Priced) -> list[str]:
     return [
         "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
         "busy customers. Two markets that share these assumptions agree more than the world would.",
+        verdict(evaluation["agents"]),
         f"Left to itself, the training market holds {inside['active']} of {weeks} held-out weeks of active customers "
         f"and {inside['spend']} of {weeks} of spend inside its 90 % band.",
         f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "

@@ -27,6 +27,8 @@ class SplitConfig:
                 f"split: train_share {self.train_share} and validation_share {self.validation_share} must be positive "
                 "and leave customers for the test split"
             )
+        if self.warmup_weeks < 0:
+            raise InputError(f"split: warmup_weeks is {self.warmup_weeks}; expected 0 or more weeks")
         if not 0 < self.train_until < self.validation_until < 1:
             raise InputError(
                 f"split: train_until {self.train_until} and validation_until {self.validation_until} must be ordered "

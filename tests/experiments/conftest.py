@@ -25,6 +25,7 @@ SMALL = (
     "device=cpu",
     "market.response.epochs=3",
     "market.judge.epochs=3",
+    "market.horizon.campaign_weeks=4",
     "train.customers=64",
     "evaluate.worlds=2",
     "evaluate.curve_worlds=2",
@@ -36,7 +37,7 @@ SMALL = (
 )
 """Overrides that make every step of a run a matter of a second or two."""
 AGENTS = (
-    ("agent=ppo", "agent.steps=1", "agent.minibatch=256"),
+    ("agent=ppo", "agent.steps=3000", "agent.minibatch=256"),
     ("agent=lin_ts", "agent.steps=1"),
     ("agent=knapsack", "agent.steps=1"),
     ("agent=no_offer",),

@@ -1,4 +1,4 @@
-"""A shop of 400 customers and 45 weeks, written as CSV files: each customer has a pace, a purse and a taste."""
+"""A shop of 320 customers and 45 weeks, written as CSV files: each customer has a pace, a purse and a taste."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-CUSTOMERS, WEEKS = 400, 45
+CUSTOMERS, WEEKS = 320, 45
 FIRST_MONDAY = date(2024, 1, 1)
 PRODUCTS = pd.DataFrame(
     {

@@ -17,6 +17,8 @@ from experiments.train import run_train
 from tests.experiments.conftest import Configure, Overrides
 from tests.experiments.fabricated_shop import write_shop
 
+pytestmark = pytest.mark.xdist_group("tiny_run")  # one worker makes the run that these tests read
+
 
 @pytest.mark.parametrize(
     ("verb", "first"),
@@ -134,6 +136,13 @@ def test_export_refuses_an_agent_that_was_not_trained(copied: Path, configure: C
         run_export(configure(copied.parent, "export.agent=best_single"))
 
 
+def test_a_training_that_broke_off_is_not_judged(copied: Path, configure: Configure) -> None:
+    (copied / "train" / "ppo-0" / MANIFEST).unlink()
+    judged = {row["agent"] for row in run_evaluate(configure(copied.parent))["agents"]}
+    assert judged == {"lin_ts", "knapsack", "no_offer"}
+
+
+@pytest.mark.slow
 def test_a_run_broken_off_between_two_steps_goes_on_where_it_stopped(
     copied: Path, take_steps: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
