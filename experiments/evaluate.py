@@ -20,9 +20,10 @@ from campaigns.decision import Policy
 from campaigns.errors import InputError
 from envs.fitted import read_environment
 from envs.world import World
-from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
+from evaluation.estimate import estimate_mean
 from evaluation.fidelity import Recorded, compare_with_history
 from evaluation.rollout import Play, Result, play
+from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
 from experiments.fit import fit_categories, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
@@ -35,8 +36,6 @@ from simulators.fit import fit_world
 from simulators.worlds import build_market, read_world
 
 SEED = 20_011
-BASELINE = "knapsack"
-"""The strongest agent that does not look ahead: what a learned policy has to beat, customer by customer."""
 CURVE_AGENTS = 4
 """How many of the best agents the profit-against-budget curve shows."""
 
@@ -125,7 +124,8 @@ def _compare(config: Config, trained: dict[str, list[Trained]], test: Play, trai
     mean_uplift: dict[str, NDArray[np.float64]] = {}
     for agent, group in trained.items():
         part = slice(first, first + len(group))
-        rows.append(_row(agent, group, away[part], _mean_uplift(home[part]) / weeks, weeks, test))
+        row = agent_row(agent, group, away[part], _mean_uplift(home[part]) / weeks, weeks, test)
+        rows.append({**row, "at_margin": at_margins(config.market.margin, row)})
         mean_uplift[agent] = np.mean([result.uplift for result in away[part]], axis=0) / weeks
         first += len(group)
     for row in rows if BASELINE in trained else []:
@@ -148,35 +148,6 @@ def _play_all(config: Config, jobs: Sequence[tuple[Policy[Tensor], float, Play]]
 def _play_one(config: Config, policy: Policy[Tensor], price: float, where: Play) -> Result:
     set_up(config)
     return play(policy, price, where)
-
-
-def _row(
-    agent: str, group: list[Trained], results: list[Result], home: float, weeks: int, test: Play
-) -> dict[str, Any]:
-    uplift = np.stack([r.uplift for r in results]) / weeks
-    cost = np.stack([r.cost for r in results]) / weeks
-    value, spent = estimate_mean(uplift), estimate_mean(cost)
-    roi = ratio_of_means(uplift.mean(axis=(0, 1)), cost.mean(axis=(0, 1)))
-    offers = np.sum([r.offers for r in results], axis=0)
-    sent = offers[1:].sum()
-    shares = offers / max(int(offers.sum()), 1)
-    lo, hi = effect_range(uplift.mean(axis=(0, 2)))
-    return {
-        "agent": agent,
-        "seeds": [one.seed for one in group],
-        "uplift": value.to_dict(),
-        "effect_range": [lo, hi],
-        "cost": spent.to_dict(),
-        "roi": None if roi is None else roi.to_dict(),
-        "violations": sum(r.violations for r in results),
-        "validation": float(np.mean([one.validation for one in group])),
-        "training": home,
-        "gap": home - value.value,
-        "realised_uplift": float(np.mean([r.realised_uplift.mean() for r in results])) / weeks,
-        "redemption_rate": sum(r.redeemed for r in results) / max(int(sent), 1),
-        "offers_per_customer": float(sent) / (test.start.n * test.worlds * len(results)),
-        "offer_share": dict(zip(test.market.catalog.names, shares.tolist(), strict=True)),
-    }
 
 
 def _training_play(world: World, test: Play) -> Play:
@@ -239,32 +210,6 @@ def _fidelity(config: Config, history: PreparedHistory, world: World) -> dict[st
     first = range(split.weeks.start, split.weeks.start + 1)
     start = starting_states(history.panel, split, first).to(world.pool.weeks_seen.device)
     return compare_with_history(world.market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
-
-
-def table_of(agents: list[dict[str, Any]]) -> str:
-    """Return the comparison as a text table [currency per customer-week]."""
-    lines = [f"{'agent':<18} {'uplift':>8} {'95 % interval':>19} {'cost':>7} {'ROI':>6} {'violations':>10} {'gap':>7}"]
-    for row in agents:
-        up, roi = row["uplift"], row["roi"]
-        shown = "-" if roi is None else f"{roi['value']:.2f}"
-        lines.append(
-            f"{row['agent']:<18} {up['value']:>+8.4f} [{up['lo']:>+8.4f}, {up['hi']:>+7.4f}] "
-            f"{row['cost']['value']:>7.4f} {shown:>6} {row['violations']:>10d} {row['gap']:>+7.4f}"
-        )
-    return "\n".join(lines)
-
-
-def verdict(agents: list[dict[str, Any]]) -> str:
-    """Say in a sentence whether PPO earns its place against the knapsack, customers and luck being the same."""
-    row = next((row for row in agents if row["agent"] == "ppo" and "over_baseline" in row), None)
-    if row is None:
-        return "PPO and the knapsack were not both judged, so nothing is said of one against the other."
-    over = row["over_baseline"]
-    word = "beats" if over["lo"] > 0 else "loses to" if over["hi"] < 0 else "is not shown to differ from"
-    return (
-        f"PPO {word} the knapsack on held-out customers: {over['value']:+.4f} [{over['lo']:+.4f}, {over['hi']:+.4f}] "
-        "per customer-week, the same customers and luck, without a budget price."
-    )
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from envs.fitted import read_training_world
 from envs.world import World
 from evaluation.budget import Priced, find_price, under_hard_limit
 from evaluation.rollout import Play
+from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
-from experiments.evaluate import load_policies, read_evaluation, verdict
+from experiments.evaluate import load_policies, read_evaluation
 from experiments.fit import market_terms
 from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
@@ -194,17 +195,18 @@ def _report(
             "provenance": read_json(run_folder(config) / "fit" / "provenance.json"),
             "manifest": manifest,
             "currency": history.quality.currency,
-            "notes": [*history.quality.notes, *_notes(evaluation, priced)],
+            "notes": [*history.quality.notes, *_notes(config, evaluation, priced)],
         }
     )
 
 
-def _notes(evaluation: dict[str, Any], priced: Priced) -> list[str]:
+def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[str]:
     inside, weeks = evaluation["fidelity"]["weeks_inside"], len(evaluation["fidelity"]["weeks"])
     return [
         "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
         "busy customers. Two markets that share these assumptions agree more than the world would.",
         verdict(evaluation["agents"]),
+        margin_note(evaluation["agents"], config.market.margin),
         f"Left to itself, the training market holds {inside['active']} of {weeks} held-out weeks of active customers "
         f"and {inside['spend']} of {weeks} of spend inside its 90 % band.",
         f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "

@@ -1,9 +1,9 @@
-"""From a shop's CSV files to a published policy and a report, small: what is there, that it is true, that it repeats."""
+"""From a shop's CSV files to a published policy and a report, small: what is there, and that it is true."""
 
 import csv
 import json
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,14 @@ import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiments.deployment import FOLLOWED_WEEKS
 from experiments.evaluate import read_evaluation
-from experiments.fit import run_fit
-from experiments.prepare import run_prepare
 from experiments.runs import MANIFEST
 from experiments.train import run_train
 from history.artifacts import hash_file, read_tensors
 from serving.publishing import read_policy
 from serving.spreadsheet import unescape
 from tests.experiments.conftest import AGENTS, Configure
-from tests.experiments.fabricated_shop import CUSTOMERS, write_shop
+from tests.experiments.fabricated_shop import CUSTOMERS
 
 pytestmark = pytest.mark.xdist_group("tiny_run")
 FILES = {"policy_by_customer.parquet", "policy_by_customer.csv", "policy_by_segment.csv", "manifest.json"}
@@ -181,8 +178,11 @@ def test_training_hands_its_settings_to_tensorboard_as_hparams(finished: Path) -
     assert events.Scalars("validation/final")[-1].value == pytest.approx(described["validation"], abs=1e-6)
 
 
-def test_two_seeds_give_different_weights(finished: Path, configure: Configure) -> None:
-    run_train(configure(finished.parent, *AGENTS[0], "seed=1", "name=tiny"), None)
-    first, second = (read_tensors(finished / "train" / f"ppo-{seed}" / "policy.safetensors") for seed in (0, 1))
+def test_two_seeds_give_different_weights(finished: Path, tmp_path: Path, configure: Configure) -> None:
+    for step in ("prepare", "fit"):
+        shutil.copytree(finished / step, tmp_path / "tiny" / step)
+    run_train(configure(tmp_path, *AGENTS[0], "seed=1"))
+    first = read_tensors(finished / "train" / "ppo-0" / "policy.safetensors")
+    second = read_tensors(tmp_path / "tiny" / "train" / "ppo-1" / "policy.safetensors")
     assert first.keys() == second.keys()
-    assert all(not first[name].equal(second[name]) for name in first)
+    assert not any(first[name].equal(second[name]) for name in first)

@@ -1,0 +1,163 @@
+"""Whole small runs from the command line: they repeat, survive a kill, sweep, and PPO learns something."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from agents.fixed import RandomPolicy
+from envs.fitted import read_training_world
+from evaluation.estimate import estimate_mean
+from evaluation.rollout import play
+from experiments.main import CONF
+from experiments.runs import MANIFEST
+from experiments.train import read_policy, run_train, validation_play
+from history.artifacts import hash_file
+from tests.experiments.conftest import Configure, Overrides
+from tests.experiments.fabricated_shop import CUSTOMERS, write_shop
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny_run")]
+LADDER = ("run.agents=[no_offer,ppo]", "run.seeds=[0]", "agent.steps=5000", "agent.minibatch=256", "export.agent=ppo")
+
+
+def verb(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a verb."""
+    return [sys.executable, "-m", f"experiments.{name}", *arguments]
+
+
+def run(name: str, *arguments: str) -> str:
+    """Run a verb in a process of its own and return what it printed."""
+    done = subprocess.run(verb(name, *arguments), cwd=CONF.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
+
+
+def published(folder: Path) -> dict[str, str]:
+    """Return the hashes of a published policy, without the name of its run."""
+    manifest = json.loads((folder / "policy" / MANIFEST).read_text("utf-8"))
+    manifest.pop("config")
+    files = {path.name: hash_file(path) for path in (folder / "policy").iterdir() if path.name != MANIFEST}
+    return files | {MANIFEST: json.dumps(manifest, sort_keys=True)}
+
+
+@pytest.fixture(scope="module")
+def whole(overrides: Overrides, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that one command made."""
+    runs = tmp_path_factory.mktemp("whole")
+    run("run", *overrides(runs, *LADDER))
+    return runs / "tiny"
+
+
+def test_the_same_settings_and_seed_give_the_same_bytes_whatever_the_number_of_jobs(
+    whole: Path, overrides: Overrides, tmp_path: Path
+) -> None:
+    run("run", *overrides(tmp_path, *LADDER, "name=again", "run.jobs=2"))
+    assert published(tmp_path / "again") == published(whole)
+
+
+def test_a_run_that_was_killed_goes_on_and_gives_the_same_bytes(
+    whole: Path, overrides: Overrides, tmp_path: Path
+) -> None:
+    command = overrides(tmp_path, *LADDER)
+    killed = subprocess.Popen(
+        verb("run", *command), cwd=CONF.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while killed.poll() is None and not (tmp_path / "tiny" / "train" / "no_offer-0").exists():
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not (tmp_path / "tiny" / "policy").exists()
+    said = run("run", *command)
+    assert "prepare: " in said and "prepare is up to date" in said and "fit is up to date" in said
+    assert published(tmp_path / "tiny") == published(whole)
+
+
+def test_a_shop_with_transactions_alone_gets_a_policy_and_is_told_what_that_costs(
+    overrides: Overrides, tmp_path: Path
+) -> None:
+    mapping = write_shop(tmp_path / "shop", "transactions")
+    run("run", *overrides(tmp_path, f"source.mapping={mapping}", "run.agents=[business_as_usual,ppo]", *LADDER[1:]))
+    manifest = json.loads((tmp_path / "tiny" / "policy" / MANIFEST).read_text("utf-8"))
+    assert manifest["customers"] == CUSTOMERS
+    assert "redemption_of_a_bundle" in manifest["provenance"]["assumed"]
+    page = (tmp_path / "tiny" / "report.html").read_text("utf-8")
+    for table in ("products", "campaigns", "coupons", "redemptions", "promotions"):
+        assert table in page
+
+
+@pytest.fixture
+def fitted(finished: Path, tmp_path: Path) -> Path:
+    """Return the folder of runs with a run that is prepared and fitted."""
+    for step in ("prepare", "fit"):
+        shutil.copytree(finished / step, tmp_path / "tiny" / step)
+    return tmp_path
+
+
+def trained(runs: Path) -> set[str]:
+    return {path.parent.name for path in runs.glob("tiny/train/*/manifest.json")}
+
+
+@pytest.mark.parametrize("launcher", [(), ("+launcher=joblib",)])
+def test_a_sweep_trains_every_agent_with_every_seed(
+    fitted: Path, overrides: Overrides, launcher: tuple[str, ...]
+) -> None:
+    run("train", "-m", *overrides(fitted, *launcher, "agent=ppo,lin_ts", "seed=0,1", "agent.steps=1"))
+    assert trained(fitted) == {"ppo-0", "ppo-1", "lin_ts-0", "lin_ts-1"}
+    run("evaluate", *overrides(fitted))
+
+
+def test_a_sweep_of_budgets_makes_whole_runs_side_by_side(overrides: Overrides, tmp_path: Path) -> None:
+    run("run", "-m", *overrides(tmp_path, *LADDER, "budget=tight,generous"))
+    tight, generous = (
+        json.loads((tmp_path / "tiny" / number / "policy" / MANIFEST).read_text("utf-8"))["budget"] for number in "01"
+    )
+    assert tight["per_customer_week"] < generous["per_customer_week"]
+    assert tight["price"] >= generous["price"]
+
+
+def test_the_optuna_preset_tries_as_many_settings_as_it_is_told(fitted: Path, overrides: Overrides) -> None:
+    run("train", "-m", *overrides(fitted, "+sweep=optuna_ppo", "hydra.sweeper.n_trials=2", "agent.steps=1"))
+    storage = f"sqlite:///{fitted}/tiny/sweep.sqlite"
+    study = optuna.load_study(study_name="ppo", storage=storage)
+    assert len(study.trials) == 2
+    assert len({trial.params["agent.learning_rate"] for trial in study.trials}) == 2
+    assert study.best_value == max(trial.value for trial in study.trials if trial.value is not None)
+
+
+def test_a_search_goes_on_where_it_stopped(fitted: Path, overrides: Overrides) -> None:
+    first = run("tune", *overrides(fitted, "agent=lin_ts", "agent.steps=1", "tune.trials=2"))
+    second = run("tune", *overrides(fitted, "agent=lin_ts", "agent.steps=1", "tune.trials=4"))
+    assert "best of 2 trials" in first and "best of 4 trials" in second
+    folder = fitted / "tiny" / "tune" / "lin_ts"
+    assert sorted(path.parent.name for path in folder.glob("trial-*/manifest.json")) == [
+        f"trial-{number}" for number in range(4)
+    ]
+    study = optuna.load_study(study_name="tune", storage=f"sqlite:///{folder}/study.sqlite")
+    assert len({trial.params["ridge"] for trial in study.trials}) == 4
+    best = json.loads((folder / "best.json").read_text("utf-8"))
+    assert best["trials"] == 4
+    assert best["validation"] == max(trial.value for trial in study.trials if trial.value is not None)
+
+
+def test_ppo_that_learned_beats_random_and_itself_unlearned_on_validation(fitted: Path, configure: Configure) -> None:
+    usual = ("agent=ppo", "agent.minibatch=512", "train.customers=512", "evaluate.validation_worlds=8")
+    config = configure(fitted, *usual, "agent.steps=400000")
+    run_train(config)
+    run_train(configure(fitted, *usual, "agent.steps=1", "agent.learning_rate=1e-12", "seed=1"))
+    world = read_training_world(fitted / "tiny")
+    where = validation_play(config, world)
+    layout = world.observer.layout(world.market)
+    learned, unlearned = (
+        play(read_policy(fitted / "tiny" / "train" / f"ppo-{seed}", layout).policy, 0.0, where) for seed in (0, 1)
+    )
+    random = play(RandomPolicy(), 0.0, where)
+    assert estimate_mean(learned.uplift - random.uplift).above_zero
+    assert estimate_mean(learned.uplift - unlearned.uplift).above_zero
