@@ -14,7 +14,7 @@ from torch import Tensor
 from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
 from envs.world import Episode, World, begin, observe, take_step
-from simulators.market import draw_noise
+from simulators.shopping import draw_noise
 
 Rows = NDArray[np.float32]
 MAX_PRICE = 1000.0

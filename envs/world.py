@@ -7,18 +7,9 @@ import torch
 from torch import Tensor
 
 from history.state import State
-from simulators.market import (
-    Market,
-    MarketState,
-    Noise,
-    Outcome,
-    Sight,
-    look,
-    open_market,
-    step,
-    terminal_value,
-)
+from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step, terminal_value
 from simulators.observation import Observer
+from simulators.shopping import Noise
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
+from tqdm import tqdm
 
 from campaigns.decision import Policy
 from evaluation.rollout import Play, play
@@ -47,7 +48,7 @@ def find_price(policy: Policy[Tensor], budget: float, where: Play, steps: int = 
     if not best.met:
         return best
     low, high = np.log(0.02), np.log(DEAREST)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="find the budget price", unit="try", disable=None, leave=False):
         middle = (low + high) / 2
         tried = _at(policy, float(np.exp(middle)), budget, where)
         if tried.met:

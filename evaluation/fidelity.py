@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from history.state import State
-from simulators.market import Market, draw_noise, look, open_market, step
+from simulators.market import Market, look, open_market, step
+from simulators.shopping import draw_noise
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,22 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from campaigns.decision import Policy
 from history.state import State
-from simulators.market import (
-    UNLIMITED,
-    Market,
-    MarketState,
-    Outcome,
-    Sight,
-    draw_noise,
-    look,
-    open_market,
-    step,
-    terminal_value,
-)
+from simulators.market import UNLIMITED, Market, MarketState, Outcome, Sight, look, open_market, step, terminal_value
 from simulators.observation import Observer
+from simulators.shopping import draw_noise
 
 ROWS = 8192
 """Customers that are stepped at a time."""
@@ -203,7 +194,10 @@ def expected_gain(where: Play, action: Tensor, weeks: int) -> tuple[NDArray[np.f
     generator.manual_seed(where.seed)
     size = max(ROWS // where.start.n, 1)
     uplifts, costs = [], []
-    for first in range(0, where.worlds, size):
+    firsts = range(0, where.worlds, size)
+    for first in tqdm(
+        firsts, desc="draw effects", unit="part", disable=None if len(firsts) > 20 else True, leave=False
+    ):
         worlds = range(first, min(first + size, where.worlds))
         state = _open(where, worlds, UNLIMITED)
         uplift, cost = torch.zeros(state.n, device=device), torch.zeros(state.n, device=device)

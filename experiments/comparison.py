@@ -1,4 +1,4 @@
-"""Agents side by side: what each brought and cost, whether PPO earns its place, whether margins decide the ranking."""
+"""Agents side by side: what each brought and cost, whether PPO earns its place, whether margins decide their rank."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def agent_row(
 
 
 def at_margins(margin: MarginConfig, row: dict[str, Any]) -> dict[str, float]:
-    """Return the uplift if all gross margins were low or high: what offers bring scales with it, their cost does not."""
+    """Return the uplift if all gross margins were low or high: what offers bring scales with it, their cost not."""
     gross = row["uplift"]["value"] + row["cost"]["value"]
     return {name: gross * getattr(margin, name) / margin.default - row["cost"]["value"] for name in ("low", "high")} | {
         "default": row["uplift"]["value"]

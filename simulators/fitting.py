@@ -6,6 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from campaigns.errors import InputError
 from simulators.redemption import RedemptionModel, bootstrap_weights
@@ -101,7 +102,7 @@ def _fit_ensemble(
     steps = config.epochs * (len(rows) // config.batch + 1)
     optimiser = torch.optim.AdamW([*weights, *biases], lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="fit response", unit="step", disable=None, leave=False):
         pick = torch.randint(len(rows), (config.batch,), generator=generator)
         heads = forward(config.family, weights, biases, z[pick])
         loss = _negative_log_likelihood(heads, rows.baskets[pick], rows.spend[pick])

@@ -20,6 +20,7 @@ from simulators.lift import Lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
 from simulators.response import Baseline, ResponseModel
+from simulators.shopping import Noise, expected_spend, shop
 
 UNLIMITED = 2**53
 """Budget that never binds [cents]."""
@@ -44,18 +45,6 @@ class Horizon:
     @property
     def weeks(self) -> int:
         return self.campaign_weeks + self.washout_weeks
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """A week's luck: one row per customer, shape (n,), the same for the customer and the shadow."""
-
-    visit: Tensor
-    baskets: Tensor
-    spend: Tensor
-    redeem: Tensor
-    arrival: Tensor
-    turn: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +118,6 @@ class Market:
         """Return how many redemptions one cohort may have in a week; at least 1 where the catalog has any."""
         stock = self.catalog.offers[offer].stock
         return None if stock is None else max(round(stock * self.stock_share), min(stock, 1))
-
-
-def draw_noise(n: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Noise:
-    """Draw a week's luck for n customers: always the same amount, so that worlds stay in step."""
-    uniform = torch.rand(5, n, generator=generator, device=device)
-    normal = torch.randn(n, generator=generator, device=device)
-    return Noise(uniform[0], uniform[1], normal, uniform[2], uniform[3], uniform[4])
 
 
 def open_market(
@@ -225,7 +207,7 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
     touched = _mix(own, other, lift)
-    visited, baskets, spend = _shop(touched, noise)
+    visited, baskets, spend = shop(touched, noise)
     intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
     price = _price(market, state, wallet, spend / baskets)
     promo = price.cost
@@ -234,7 +216,7 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     chance = torch.sigmoid(touched.visit_logit)
     cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
     paid = torch.where(redeemed, promo, torch.zeros_like(promo))
-    shadow_visited, shadow_baskets, shadow_spend = _shop(other, noise)
+    shadow_visited, shadow_baskets, shadow_spend = shop(other, noise)
     outcome = Outcome(
         offer=made,
         violation=~permitted,
@@ -269,12 +251,6 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
     difference = expected_spend(_mix(own, other, lift)) - expected_spend(other)
     return market.horizon.terminal_weeks * wallet.margin * difference
-
-
-def expected_spend(baseline: Baseline) -> Tensor:
-    """Return the mean of a week's spend, visits and spread integrated out [USD], shape (n,)."""
-    given_visit = torch.exp(baseline.spend_log_mean + baseline.spend_log_sd.square() / 2)
-    return torch.sigmoid(baseline.visit_logit) * given_visit
 
 
 def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
@@ -330,26 +306,6 @@ def _mix(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
     )
 
 
-def _shop(baseline: Baseline, noise: Noise) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw visits (bool), baskets if visited (>= 1) and the week's spend if visited [USD]."""
-    visited = noise.visit < torch.sigmoid(baseline.visit_logit)
-    baskets = 1.0 + poisson_quantile(baseline.extra_baskets, noise.baskets)
-    spend = torch.exp(baseline.spend_log_mean + baseline.spend_log_sd * noise.spend)
-    return visited, baskets, spend
-
-
-def poisson_quantile(rate: Tensor, uniform: Tensor, most: int = 20) -> Tensor:
-    """Invert the Poisson distribution: the count where its cumulative probability reaches `uniform`, up to `most`."""
-    term = torch.exp(-rate)
-    below = term
-    count = torch.zeros_like(rate)
-    for k in range(1, most + 1):
-        count = count + (uniform > below)
-        term = term * rate / k
-        below = below + term
-    return count
-
-
 def _price(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
     """Return what redeeming the live offer on this basket [USD] saves the customer and costs the shop."""
     whole = to_cents(basket)
@@ -361,7 +317,8 @@ def _serve(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> 
     """Hand out limited stock in order of arrival.
 
     Returns:
-        Served, shape (n,), bool; and the share of claims of the same offer and cohort that were served, shape (n,).
+        Served, shape (n,), bool; and each customer's chance that a claim of theirs is served, given the claims of the
+        others and before anybody's time of arrival is known, shape (n,).
     """
     fill = torch.ones_like(noise.arrival)
     shape = state.ledger.reserved.shape
@@ -372,9 +329,9 @@ def _serve(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> 
         of_offer = state.offer == index
         mine = (claims & of_offer).view(shape)
         served = serve(mine, noise.arrival.view(shape), stock)
-        share = served.sum(dim=1) / mine.sum(dim=1).clamp(min=1)
-        share = torch.where(mine.any(dim=1), share, torch.ones_like(share))
-        fill = torch.where(of_offer, per_customer(share, state.n), fill)
+        others = mine.sum(dim=1, keepdim=True) - mine.to(torch.int64)
+        chance = (stock / (others + 1)).clamp(max=1.0).view(-1)
+        fill = torch.where(of_offer, chance, fill)
         claims = claims & (served.view(-1) | ~of_offer)
     return claims, fill
 

@@ -11,11 +11,12 @@ from campaigns.offers import Catalog, Offer, OfferKind, Scope
 from campaigns.rules import Rules
 from history.features import FEATURES, features
 from history.state import State, WeekEvents, advance, initial_state
-from simulators.market import Horizon, Market, poisson_quantile
+from simulators.market import Horizon, Market
 from simulators.observation import Observer
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.response import BASELINE_FEATURES, HEADS, Family, ResponseModel
+from simulators.shopping import poisson_quantile
 from simulators.worlds import FittedWorld, MarketTerms, build_market
 
 WEEKS = 20

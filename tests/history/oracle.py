@@ -18,7 +18,9 @@ _HALF_LIVES = (1, 4, 13, 52)
 
 def _total(value: str, half_life: int) -> str:
     """Sum the past, week - 1 counting in full and each week before it by half a half-life less."""
-    return f"coalesce(sum(({value}) * pow(2.0, week / {half_life}.0)) {_PAST} / pow(2.0, (week - 1) / {half_life}.0), 0)"
+    return (
+        f"coalesce(sum(({value}) * pow(2.0, week / {half_life}.0)) {_PAST} / pow(2.0, (week - 1) / {half_life}.0), 0)"
+    )
 
 
 def _mean(value: str, half_life: int) -> str:
@@ -90,6 +92,4 @@ def _long(events: WeeklyEvents) -> pa.Table:
 def _long_categories(events: WeeklyEvents) -> pa.Table:
     n, t, k = events.category_spend.shape
     customer, week, category = np.indices((n, t, k)).reshape(3, -1)
-    return pa.table(
-        {"customer": customer, "week": week, "category": category, "spend": events.category_spend.ravel()}
-    )
+    return pa.table({"customer": customer, "week": week, "category": category, "spend": events.category_spend.ravel()})

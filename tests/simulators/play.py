@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from history.state import State
-from simulators.market import Market, MarketState, Noise, Outcome, Sight, draw_noise, look, open_market, step
+from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step
+from simulators.shopping import Noise, draw_noise
 
 Choose = Callable[[Market, MarketState, Sight], Tensor]
 """Says which offer to ask for, shape (n,), int64."""
@@ -85,5 +86,3 @@ def rows_of(record: Any, index: Tensor, n: int) -> Any:
 
 def noise_rows(noise: Noise, index: Tensor) -> Noise:
     return Noise(*(getattr(noise, f.name)[index] for f in fields(Noise)))
-
-

@@ -12,9 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from campaigns.offers import Catalog
 from history.state import State
-from simulators.market import Horizon, Market, Outcome, draw_noise, look, open_market, step, terminal_value
+from simulators.market import Horizon, Market, Outcome, look, open_market, step, terminal_value
 from simulators.observation import Observer
 from simulators.reference import reference_pool, reference_world
+from simulators.shopping import draw_noise
 from tests.simulators.play import (
     ask_always,
     ask_anything,
@@ -167,9 +168,7 @@ def test_the_state_remembers_what_the_outcome_tells(market: Market, pool: State)
 
 
 @pytest.mark.parametrize("choose", [ask_dearest, ask_anything(2), ask_always(9), ask_always(6)])
-def test_everything_stays_finite_through_60_weeks_of_adversarial_play(
-    choose: Any, market: Market, pool: State
-) -> None:
+def test_everything_stays_finite_through_60_weeks_of_adversarial_play(choose: Any, market: Market, pool: State) -> None:
     rules = replace(market.rules, contact_cap=9)
     market = replace(market, horizon=Horizon(60, 13), rules=rules)
     rich = replace(pool, spend_average=pool.spend_average * 300, category_average=pool.category_average * 300)
