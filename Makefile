@@ -19,7 +19,7 @@ check: $(VENV)/.ready-dev  ## format, lint, types, import contracts, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow" -q -n 2
+	$(BIN)/python -m pytest -m "not slow" -q -n 2 --dist loadgroup
 
 format: $(VENV)/.ready-dev
 	$(BIN)/ruff format .
