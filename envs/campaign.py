@@ -29,11 +29,28 @@ def observation_space(layout: ObservationLayout) -> "spaces.Box[Any]":
     return spaces.Box(low, high, dtype=np.float32)
 
 
+def check_actions(actions: NDArray[Any], n: int, n_actions: int) -> NDArray[np.int64]:
+    """Return actions as int64, shape (n,).
+
+    Raises:
+        InputError: They are not n whole numbers in [0, n_actions).
+    """
+    asked = np.asarray(actions)
+    whole = asked.shape == (n,) and np.issubdtype(asked.dtype, np.integer)
+    if not whole or not ((asked >= 0) & (asked < n_actions)).all():
+        found = f" from {asked.min()} to {asked.max()}" if asked.size and whole else ""
+        raise InputError(
+            f"actions of type {asked.dtype} and shape {asked.shape}{found}; expected whole numbers of shape ({n},) "
+            f"in [0, {n_actions - 1}]"
+        )
+    return asked.astype(np.int64)
+
+
 class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
     """n customers on one clock; all of them end in the same week and begin anew within that step.
 
     The reward is the week's uplift in net margin over the shadow [USD], less λ times what the offers cost. A forbidden
-    action becomes offer 0 and is counted in `info["violations"]`.
+    action becomes offer 0 and is a 1 in `info["violations"]`, shape (n,).
     """
 
     def __init__(self, num_envs: int, world: World, seed: int | None = None) -> None:
@@ -49,7 +66,10 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._device = world.pool.weeks_seen.device
         self._generator = torch.Generator(self._device)
-        self._generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+        if seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(seed)
         self._episode: Episode | None = None
 
     @property
@@ -68,34 +88,25 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Rows, Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        action = self._checked(actions)
+        action = torch.from_numpy(check_actions(actions, self.num_envs, self.layout.n_actions)).to(self._device)
         noise = draw_noise(self.num_envs, self._generator, self._device)
         self._episode, outcome, uplift = take_step(self.world, self._episode, action, noise)
         reward = uplift - self._episode.price * outcome.cost
         info: dict[str, Any] = {
             "net": _numpy(uplift),
             "cost": _numpy(outcome.cost),
-            "violations": int(outcome.violation.sum()),
+            "violations": outcome.violation.cpu().numpy().astype(np.int64),
         }
         done = np.full(self.num_envs, self._episode.state.week >= self.horizon)
         rows = _numpy(observe(self.world, self._episode))
         if done[0]:
-            info["final_obs"] = rows
+            info |= {"final_obs": rows, "_final_obs": done}
             rows = self._begin()
         return rows, _numpy(reward), done, np.zeros_like(done), info
 
     def _begin(self) -> Rows:
         self._episode = begin(self.world, self.num_envs, self._generator)
         return _numpy(observe(self.world, self._episode))
-
-    def _checked(self, actions: NDArray[np.int64]) -> Tensor:
-        action = torch.as_tensor(np.asarray(actions, dtype=np.int64), device=self._device)
-        if action.shape != (self.num_envs,) or not bool(((action >= 0) & (action < self.layout.n_actions)).all()):
-            raise InputError(
-                f"actions of shape {tuple(action.shape)} in [{int(action.min())}, {int(action.max())}]; expected shape "
-                f"({self.num_envs},) in [0, {self.layout.n_actions - 1}]"
-            )
-        return action
 
 
 class CampaignEnv(gymnasium.Env[Rows, np.int64]):
@@ -118,8 +129,8 @@ class CampaignEnv(gymnasium.Env[Rows, np.int64]):
     def step(self, action: np.int64) -> tuple[Rows, float, bool, bool, dict[str, Any]]:
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
+        chosen = torch.from_numpy(check_actions(np.asarray([action]), 1, self.layout.n_actions)).to(self._device)
         noise = draw_noise(1, self._luck(), self._device)
-        chosen = torch.tensor([int(action)], device=self._device)
         self._episode, outcome, uplift = take_step(self._world, self._episode, chosen, noise)
         reward = float(uplift - self._episode.price * outcome.cost)
         info = {"net": float(uplift), "cost": float(outcome.cost), "violations": int(outcome.violation)}

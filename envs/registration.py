@@ -37,8 +37,8 @@ def make_vector_env(num_envs: int = 1, run: str | None = None, **unknown: Any) -
 
 
 def _world(run: str | None, unknown: dict[str, Any]) -> World:
-    if set(unknown) - {"render_mode"}:
-        raise TypeError(f"{ID} takes no argument {sorted(unknown)[0]!r}; expected run")
+    if wrong := sorted(set(unknown) - {"render_mode"}):
+        raise TypeError(f"{ID} takes no argument {wrong[0]!r}; expected run")
     if run is None:
         from simulators.reference import reference_market, reference_pool, reference_world
 

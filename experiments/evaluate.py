@@ -25,11 +25,11 @@ from evaluation.fidelity import Recorded, compare_with_history
 from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
-from experiments.fit import fit_categories, market_terms
+from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import judge_redemption, judge_spend, judge_visits
 from experiments.main import choose_device, main, run_folder, set_up
-from experiments.runs import Step, require_same_inputs
+from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
 from history.artifacts import read_json, write_json
 from simulators.fit import fit_world
@@ -58,6 +58,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     require_same_inputs(folder / "fit", "fit", {"prepare": folder / "prepare"})
     for path in folder.glob("train/*/manifest.json"):
         require_same_inputs(path.parent, "train", {"fit": folder / "fit"})
+    require_settings(fit_step(config), ignored=("seed", "threads"))
     step = evaluate_step(config)
     if not any(name.startswith("train/") for name in step.inputs):
         raise InputError(f"{folder}: no agent is trained; run `python -m experiments.train` first")

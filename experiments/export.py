@@ -21,10 +21,10 @@ from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
 from experiments.evaluate import load_policies, read_evaluation
-from experiments.fit import market_terms
+from experiments.fit import fit_step, market_terms
 from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
-from experiments.runs import MANIFEST, require_same_inputs
+from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
@@ -50,6 +50,7 @@ def run_export(config: Config) -> Path:
     trained = sorted(path.parent for path in folder.glob("train/*/manifest.json"))
     inputs = {"prepare": folder / "prepare", "fit": folder / "fit", **{f"train/{p.name}": p for p in trained}}
     require_same_inputs(folder / "evaluate", "evaluate", inputs)
+    require_settings(fit_step(config), ignored=("seed", "threads"))
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)

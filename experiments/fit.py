@@ -12,7 +12,7 @@ from envs.world import PriceRange
 from experiments.config import Config
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
-from experiments.runs import Step, require
+from experiments.runs import Step, require_settings
 from history.artifacts import write_json
 from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
@@ -27,7 +27,7 @@ def fit_step(config: Config) -> Step:
         "rules": asdict(config.rules),
         "offers": config.offers,
         "split": asdict(config.split),
-        "prices": asdict(prices(config)),
+        "train": asdict(config.train),
         "seed": config.seed,
         "threads": config.threads,
     }
@@ -38,7 +38,7 @@ def fit_step(config: Config) -> Step:
 def run_fit(config: Config) -> Path:
     """Fit the training and validation markets of a run, unless that is done; return the folder."""
     step = fit_step(config)
-    require(step.inputs["prepare"], "prepare")
+    require_settings(Step(step.inputs["prepare"], "prepare", {"split": asdict(config.split)}, {}))
     if step.is_done():
         print(f"fit: {step.folder} is up to date")
         return step.folder

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from campaigns.errors import InputError
+from campaigns.offers import Catalog
 from experiments.config import Config, Device, register_schemas
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -73,7 +74,17 @@ def to_config(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise InputError(one_line(error)) from None
     assert isinstance(config, Config)
+    check_offers(config)
     return config
+
+
+def check_offers(config: Config) -> None:
+    """Refuse a catalog with a mistake before any work is done, naming its file."""
+    chosen = HydraConfig.get().runtime.choices.get("offers") if HydraConfig.initialized() else None
+    try:
+        Catalog.from_dict(config.offers)
+    except InputError as error:
+        raise InputError(f"{f'offers/{chosen}.yaml' if chosen else 'offers'}: {error}") from None
 
 
 def set_up(config: Config) -> None:

@@ -1,6 +1,6 @@
 """A run's folder: steps that know what they came from, skip what is done and refuse what does not belong together."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,28 @@ def require_same_inputs(folder: Path, verb: str, inputs: Mapping[str, Path]) -> 
         if found != now:
             raise InputError(
                 f"{folder}: made from another {name} ({str(found)[:8]}) than the one in {path} ({now[:8]}); run "
-                f"`{verb}` again"
+                f"`{verb}` again, or delete the folder"
             )
     return manifest
+
+
+def require_settings(step: Step, ignored: Collection[str] = ()) -> None:
+    """Check that a finished step was made with what is configured now, so that no override is silently without effect.
+
+    Args:
+        step: As the present configuration describes it.
+        ignored: Settings that may differ.
+
+    Raises:
+        InputError: the step has not been run, or was made with other settings.
+    """
+    made = require(step.folder, step.verb)["settings"]
+    for name, value in step.settings.items():
+        if name not in ignored and hash_value(value) != hash_value(made.get(name)):
+            raise InputError(
+                f"{step.folder}: made with other settings of {name!r} than are configured now; run `{step.verb}` with "
+                "them too, or leave them out here"
+            )
 
 
 def _finished(folder: Path, verb: str | None = None) -> Path:

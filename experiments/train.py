@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 
 from agents.agent import LearningWorld, TrainedPolicy
 from agents.registry import restore
@@ -19,10 +21,11 @@ from envs.sb3 import Sb3VecEnv
 from envs.world import World
 from evaluation.rollout import Play
 from experiments.config import Config
+from experiments.fit import fit_step
 from experiments.history import load_history, logged_targeting
 from experiments.main import choose_device, main, run_folder
 from experiments.monitor import RunMonitor, flatten
-from experiments.runs import Step, require_same_inputs
+from experiments.runs import Step, require_same_inputs, require_settings
 from history.artifacts import read_json, read_tensors, write_json, write_tensors
 from history.features import FEATURES
 
@@ -56,6 +59,7 @@ def run_train(config: Config, step: Step | None = None) -> float:
     """Train the configured agent with the configured seed, unless that is done; return its validation score."""
     step = step or train_step(config)
     require_same_inputs(step.inputs["fit"], "fit", {"prepare": run_folder(config) / "prepare"})
+    require_settings(fit_step(config), ignored=("seed", "threads"))
     if step.is_done():
         print(f"train: {step.folder} is up to date")
         return float(read_json(step.folder / "policy.json")["validation"])
@@ -70,6 +74,16 @@ def run_train(config: Config, step: Step | None = None) -> float:
     step.finish()
     print(f"train: {config.agent.kind} seed {config.seed}: {validation:+.4f} USD per customer-week on validation")
     return validation
+
+
+def train_job(config: Config) -> float:
+    """Train for the run; a trial of Hydra's Optuna sweeper stays out of its policies, in `sweep/<agent>-<trial>`."""
+    job = HydraConfig.get()
+    if job.mode is not RunMode.MULTIRUN or "optuna" not in job.sweeper["_target_"]:
+        return run_train(config)
+    usual = train_step(config)
+    folder = run_folder(config) / "sweep" / f"{config.agent.kind}-{job.job.num}"
+    return run_train(config, Step(folder, usual.verb, usual.settings, usual.inputs))
 
 
 def read_policy(folder: Path, layout: ObservationLayout) -> Trained:
@@ -107,4 +121,4 @@ def _learning_world(config: Config) -> LearningWorld:
 
 
 if __name__ == "__main__":
-    main(lambda config: run_train(config))
+    main(train_job)

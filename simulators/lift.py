@@ -10,6 +10,7 @@ from campaigns.arithmetic import eligible_cents, promo_cents
 from campaigns.offers import OfferColumns
 from history.features import spend_rates
 from simulators.promotion import Wallet, to_cents
+from simulators.response import Baseline
 
 if TYPE_CHECKING:
     from history.state import State
@@ -52,6 +53,17 @@ def measure_lift(columns: OfferColumns, state: "MarketState", wallet: Wallet) ->
         - effects.stockpiling * pantry.clamp(0.0, 1.0),
         redeem_chance=live * torch.sigmoid(hazard),
         carryover=effects.carryover,
+    )
+
+
+def apply_lift(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
+    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift."""
+    share = lift.carryover
+    return Baseline(
+        visit_logit=torch.lerp(shadow.visit_logit, own.visit_logit, share) + lift.visit_logit,
+        extra_baskets=torch.lerp(shadow.extra_baskets, own.extra_baskets, share),
+        spend_log_mean=torch.lerp(shadow.spend_log_mean, own.spend_log_mean, share) + lift.spend_log,
+        spend_log_sd=shadow.spend_log_sd,
     )
 
 

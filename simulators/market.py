@@ -16,7 +16,7 @@ from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Facts, Rules, allowed
 from history.features import features
 from history.state import State, WeekEvents, advance
-from simulators.lift import Lift, measure_lift
+from simulators.lift import apply_lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
 from simulators.response import Baseline, ResponseModel
@@ -206,7 +206,7 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
     own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
-    touched = _mix(own, other, lift)
+    touched = apply_lift(own, other, lift)
     visited, baskets, spend = shop(touched, noise)
     intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
     price = _price(market, state, wallet, spend / baskets)
@@ -249,7 +249,7 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     own, other = _baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
-    difference = expected_spend(_mix(own, other, lift)) - expected_spend(other)
+    difference = expected_spend(apply_lift(own, other, lift)) - expected_spend(other)
     return market.horizon.terminal_weeks * wallet.margin * difference
 
 
@@ -293,17 +293,6 @@ def _baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseli
     own = Baseline(base.visit_logit[:n], base.extra_baskets[:n], base.spend_log_mean[:n], base.spend_log_sd[:n])
     other = Baseline(base.visit_logit[n:], base.extra_baskets[n:], base.spend_log_mean[n:], base.spend_log_sd[n:])
     return own, other
-
-
-def _mix(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
-    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift."""
-    share = lift.carryover
-    return Baseline(
-        visit_logit=torch.lerp(shadow.visit_logit, own.visit_logit, share) + lift.visit_logit,
-        extra_baskets=torch.lerp(shadow.extra_baskets, own.extra_baskets, share),
-        spend_log_mean=torch.lerp(shadow.spend_log_mean, own.spend_log_mean, share) + lift.spend_log,
-        spend_log_sd=shadow.spend_log_sd,
-    )
 
 
 def _price(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:

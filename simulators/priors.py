@@ -147,7 +147,7 @@ def describe_priors(priors: EffectPriors) -> list[Parameter]:
     """Return one provenance row per assumed effect, at the values in force."""
     rows = [
         _row(f"visit_lift.{kind.value}", getattr(priors, f"visit_{kind.value}") * priors.lift_scale, priors,
-             "logit per log1p(USD saved)", EXPOSURE)
+             "logit per log1p(USD saved)", EXPOSURE, factors=2)
         for kind in KINDS[1:]
     ]  # fmt: skip
     rows += [
@@ -172,5 +172,7 @@ def describe_priors(priors: EffectPriors) -> list[Parameter]:
     ]  # fmt: skip
 
 
-def _row(name: str, value: float, priors: EffectPriors, unit: str, source: str) -> Parameter:
-    return Parameter(name, value, value * priors.relative_spread, unit, Origin.ASSUMED, source)
+def _row(name: str, value: float, priors: EffectPriors, unit: str, source: str, factors: int = 1) -> Parameter:
+    """Describe a product of `factors` log-normal draws: a visit's lift is its kind's times one that all kinds share."""
+    spread = ((1.0 + priors.relative_spread**2) ** factors - 1.0) ** 0.5
+    return Parameter(name, value, value * spread, unit, Origin.ASSUMED, source)

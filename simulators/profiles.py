@@ -29,7 +29,7 @@ def profile_customers(
         {
             "customer_id": pd.Series(customer_ids, dtype="str"),
             "weeks_since_visit": _numbers(state.weeks_since_visit),
-            "visits_per_week": _numbers(visit_rates(state)[:, 2]),
+            "visits_per_week": _numbers(column["basket_rate"]),
             f"spend_per_week_{code}": _numbers(spend_rates(state)[:, 2]),
             f"basket_{code}": _numbers(wallet.basket),
             "promo_share": _numbers(column["promo_share"]).clip(0.0, 1.0),
@@ -39,18 +39,22 @@ def profile_customers(
             "category": pd.Series([categories.names[i] for i in promoted.tolist()], dtype="str"),
         }
     )
-    return rows.assign(segment=name_segments(rows, _numbers(spend_per_active_week(state))))
+    active = _numbers(visit_rates(state)[:, 2])
+    return rows.assign(segment=name_segments(rows["weeks_since_visit"], active, _numbers(spend_per_active_week(state))))
 
 
-def name_segments(rows: pd.DataFrame, active_spend: NDArray[np.float64]) -> "pd.Series[str]":
+def name_segments(
+    weeks_since_visit: "pd.Series[float]", active: NDArray[np.float64], active_spend: NDArray[np.float64]
+) -> "pd.Series[str]":
     """Name each customer's rhythm and size of shop, as in "weekly, big shop"; big is above the median of the active.
 
     Args:
-        rows: With weeks_since_visit and visits_per_week.
+        weeks_since_visit: Shape (n,).
+        active: Share of weeks with a visit, shape (n,).
         active_spend: Spend of a week with a visit [currency], shape (n,).
     """
-    visits, away = rows["visits_per_week"].to_numpy(), rows["weeks_since_visit"].to_numpy() >= AWAY_WEEKS
-    rhythm = np.select([away, visits >= 0.75, visits >= 0.35], ["away", "weekly", "every other week"], "occasional")
+    away = weeks_since_visit.to_numpy() >= AWAY_WEEKS
+    rhythm = np.select([away, active >= 0.75, active >= 0.35], ["away", "weekly", "every other week"], "occasional")
     here = active_spend[~away]
     median = float(np.median(here)) if len(here) else 0.0
     size = np.where(active_spend > median, ", big shop", ", small shop")

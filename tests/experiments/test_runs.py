@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from campaigns.errors import InputError
-from experiments.runs import MANIFEST, Step, require, require_same_inputs
+from experiments.runs import MANIFEST, Step, require, require_same_inputs, require_settings
 from history.artifacts import hash_file, write_text
 
 
@@ -116,3 +116,12 @@ def test_a_manifest_holds_no_absolute_path(tmp_path: Path) -> None:
     text = (step.folder / MANIFEST).read_text("utf-8")
     assert str(tmp_path) not in text
     assert json.loads(text)["key"]["inputs"] == {"shop": hash_file(shop.folder / MANIFEST)}
+
+
+def test_a_step_made_with_other_settings_is_refused_unless_they_may_differ(tmp_path: Path) -> None:
+    step = done(tmp_path / "cook", {"heat": 1, "salt": [2.0]})
+    require_settings(step)
+    hotter = Step(step.folder, "cook", {"heat": 2, "salt": [2.0]}, {})
+    require_settings(hotter, ignored=("heat",))
+    with pytest.raises(InputError, match=r"cook: made with other settings of 'heat' .* run `cook` with them too"):
+        require_settings(hotter)

@@ -9,18 +9,20 @@ import time
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 
 from agents.fixed import RandomPolicy
 from envs.fitted import read_training_world
 from evaluation.estimate import estimate_mean
 from evaluation.rollout import play
+from experiments.fit import run_fit
 from experiments.main import CONF
 from experiments.runs import MANIFEST
 from experiments.train import read_policy, run_train, validation_play
 from history.artifacts import hash_file
 from tests.experiments.conftest import Configure, Overrides
-from tests.experiments.fabricated_shop import CUSTOMERS, write_shop
+from tests.experiments.fabricated_shop import write_shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny_run")]
 LADDER = ("run.agents=[no_offer,ppo]", "run.seeds=[0]", "agent.steps=5000", "agent.minibatch=256", "export.agent=ppo")
@@ -86,7 +88,8 @@ def test_a_shop_with_transactions_alone_gets_a_policy_and_is_told_what_that_cost
     mapping = write_shop(tmp_path / "shop", "transactions")
     run("run", *overrides(tmp_path, f"source.mapping={mapping}", "run.agents=[business_as_usual,ppo]", *LADDER[1:]))
     manifest = json.loads((tmp_path / "tiny" / "policy" / MANIFEST).read_text("utf-8"))
-    assert manifest["customers"] == CUSTOMERS
+    buyers = pd.read_csv(mapping.parent / "transactions.csv", dtype={"customer_id": "str"})["customer_id"]
+    assert manifest["customers"] == buyers.nunique()
     assert "redemption_of_a_bundle" in manifest["provenance"]["assumed"]
     page = (tmp_path / "tiny" / "report.html").read_text("utf-8")
     for table in ("products", "campaigns", "coupons", "redemptions", "promotions"):
@@ -114,19 +117,38 @@ def test_a_sweep_trains_every_agent_with_every_seed(
     run("evaluate", *overrides(fitted))
 
 
-def test_a_sweep_of_budgets_makes_whole_runs_side_by_side(overrides: Overrides, tmp_path: Path) -> None:
-    run("run", "-m", *overrides(tmp_path, *LADDER, "budget=tight,generous"))
+def test_a_sweep_of_budgets_publishes_a_policy_for_each_beside_the_other(
+    finished: Path, overrides: Overrides, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "tiny")
+    run("export", "-m", *overrides(tmp_path, "export.agent=lin_ts", "budget=tight,generous"))
     tight, generous = (
-        json.loads((tmp_path / "tiny" / number / "policy" / MANIFEST).read_text("utf-8"))["budget"] for number in "01"
+        json.loads((tmp_path / "tiny" / f"policy-{name}" / MANIFEST).read_text("utf-8"))
+        for name in ("tight", "generous")
     )
-    assert tight["per_customer_week"] < generous["per_customer_week"]
-    assert tight["price"] >= generous["price"]
+    assert tight["budget"]["per_customer_week"] < generous["budget"]["per_customer_week"]
+    assert tight["budget"]["price"] >= generous["budget"]["price"]
+    assert tight["data"] == generous["data"]
+    assert {path.name for path in (tmp_path / "tiny").glob("report*.html")} == {
+        "report.html",
+        "report-tight.html",
+        "report-generous.html",
+    }
+
+
+def test_a_sweep_of_whole_runs_gives_each_a_folder_of_its_own(overrides: Overrides, tmp_path: Path) -> None:
+    run("run", "-m", *overrides(tmp_path, "run.agents=[no_offer]", "run.seeds=[0]", "market.draws=256,300"))
+    for number, draws in enumerate((256, 300)):
+        manifest = json.loads((tmp_path / "tiny" / str(number) / "policy" / MANIFEST).read_text("utf-8"))
+        assert manifest["config"]["values"]["market"]["draws"] == draws
 
 
 def test_the_optuna_preset_tries_as_many_settings_as_it_is_told(fitted: Path, overrides: Overrides) -> None:
     run("train", "-m", *overrides(fitted, "+sweep=optuna_ppo", "hydra.sweeper.n_trials=2", "agent.steps=1"))
     storage = f"sqlite:///{fitted}/tiny/sweep.sqlite"
     study = optuna.load_study(study_name="ppo", storage=storage)
+    assert trained(fitted) == set(), "trials are no policies of the run"
+    assert {path.parent.name for path in fitted.glob("tiny/sweep/*/manifest.json")} == {"ppo-0", "ppo-1"}
     assert len(study.trials) == 2
     assert len({trial.params["agent.learning_rate"] for trial in study.trials}) == 2
     assert study.best_value == max(trial.value for trial in study.trials if trial.value is not None)
@@ -147,16 +169,19 @@ def test_a_search_goes_on_where_it_stopped(fitted: Path, overrides: Overrides) -
     assert best["validation"] == max(trial.value for trial in study.trials if trial.value is not None)
 
 
-def test_ppo_that_learned_beats_random_and_itself_unlearned_on_validation(fitted: Path, configure: Configure) -> None:
+def test_ppo_that_learned_beats_random_and_itself_unlearned_on_validation(
+    finished: Path, configure: Configure, tmp_path: Path
+) -> None:
     usual = ("agent=ppo", "agent.minibatch=512", "train.customers=512", "evaluate.validation_worlds=8")
-    config = configure(fitted, *usual, "agent.steps=400000")
+    shutil.copytree(finished / "prepare", tmp_path / "tiny" / "prepare")
+    config = configure(tmp_path, *usual, "agent.steps=400000")
+    run_fit(config)
     run_train(config)
-    run_train(configure(fitted, *usual, "agent.steps=1", "agent.learning_rate=1e-12", "seed=1"))
-    world = read_training_world(fitted / "tiny")
-    where = validation_play(config, world)
-    layout = world.observer.layout(world.market)
+    run_train(configure(tmp_path, *usual, "agent.steps=1", "agent.learning_rate=1e-12", "seed=1"))
+    world = read_training_world(tmp_path / "tiny")
+    where, layout = validation_play(config, world), world.observer.layout(world.market)
     learned, unlearned = (
-        play(read_policy(fitted / "tiny" / "train" / f"ppo-{seed}", layout).policy, 0.0, where) for seed in (0, 1)
+        play(read_policy(tmp_path / "tiny" / "train" / f"ppo-{seed}", layout).policy, 0.0, where) for seed in (0, 1)
     )
     random = play(RandomPolicy(), 0.0, where)
     assert estimate_mean(learned.uplift - random.uplift).above_zero

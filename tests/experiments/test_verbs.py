@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from campaigns.errors import InputError
-from experiments.evaluate import run_evaluate
+from envs.fitted import read_training_world
+from experiments.evaluate import load_policies, run_evaluate
 from experiments.export import run_export
 from experiments.fit import run_fit
 from experiments.prepare import run_prepare
@@ -108,6 +109,31 @@ def test_other_settings_make_a_step_anew_and_the_steps_after_it_refuse_what_was_
         run_export(configure(copied.parent, "market.effects.lift_scale=0.5"))
 
 
+@pytest.mark.parametrize(
+    ("verb", "override", "named"),
+    [
+        ("fit", "split.seed=3", "split"),
+        ("train", "market.effects.lift_scale=3", "market"),
+        ("train", "train.customers=65", "train"),
+        ("evaluate", "rules.contact_cap=1", "rules"),
+        ("export", "offers.max_total_discount=0.1", "offers"),
+        ("tune", "split.train_share=0.4", "split"),
+    ],
+)
+def test_an_override_that_would_have_no_effect_is_refused(
+    verb: str, override: str, named: str, finished: Path, refuse: Callable[..., str], overrides: Overrides
+) -> None:
+    line = refuse(verb, *overrides(finished.parent, override))
+    assert f"made with other settings of '{named}' than are configured now" in line
+
+
+def test_the_stock_of_a_cohort_follows_the_number_of_customers_in_training(copied: Path, configure: Configure) -> None:
+    before = json.loads((copied / "fit" / "train" / "terms.json").read_text("utf-8"))["market"]["stock_share"]
+    run_fit(configure(copied.parent, "train.customers=128"))
+    after = json.loads((copied / "fit" / "train" / "terms.json").read_text("utf-8"))["market"]["stock_share"]
+    assert after == 2 * before
+
+
 def test_a_policy_of_another_run_is_refused(copied: Path, configure: Configure) -> None:
     other = copied.parent / "other"
     run_prepare(configure(copied.parent, "name=other"))
@@ -136,10 +162,9 @@ def test_export_refuses_an_agent_that_was_not_trained(copied: Path, configure: C
         run_export(configure(copied.parent, "export.agent=best_single"))
 
 
-def test_a_training_that_broke_off_is_not_judged(copied: Path, configure: Configure) -> None:
+def test_a_training_that_broke_off_is_not_judged(copied: Path) -> None:
     (copied / "train" / "ppo-0" / MANIFEST).unlink()
-    judged = {row["agent"] for row in run_evaluate(configure(copied.parent))["agents"]}
-    assert judged == {"lin_ts", "knapsack", "no_offer"}
+    assert set(load_policies(copied, read_training_world(copied))) == {"lin_ts", "knapsack", "no_offer"}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Weekly events of customers who shop at their own pace, with quiet ones, contacts, redemptions and coupons among them."""
+"""Weekly events of customers who shop at their own pace, some of them never, with contacts and redemptions."""
 
 import numpy as np
 

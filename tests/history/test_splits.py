@@ -91,7 +91,7 @@ def test_a_history_too_short_or_too_small_is_refused(n: int, weeks: int, message
     ],
 )
 def test_shares_that_leave_a_split_empty_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(InputError, match="^split: "):
+    with pytest.raises(InputError, match=r"^split: "):
         SplitConfig(**wrong)
 
 

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from campaigns.offers import Catalog, Offer, OfferKind, Scope
 from history.state import State
 from simulators.lift import Lift, every_saving, expected_saving, measure_lift
-from simulators.market import Market, MarketState, open_market
+from simulators.market import MarketState, open_market
 from simulators.promotion import Wallet, open_wallet
 from simulators.reference import reference_market, reference_pool
 
@@ -84,6 +84,7 @@ def falls(values: Tensor) -> float:
     return float((values[:-1] - values[1:]).max())
 
 
+@settings(max_examples=40, deadline=None)
 @given(customers(), draws, st.integers(0, 3), st.sampled_from(list(OfferKind)[1:]))
 def test_a_more_generous_offer_of_the_same_kind_never_lowers_the_response(
     customer: State, draw: int, age: int, kind: OfferKind
@@ -93,6 +94,7 @@ def test_a_more_generous_offer_of_the_same_kind_never_lowers_the_response(
         assert falls(getattr(lift, name)[ladder_of_kind]) <= 1e-6, name
 
 
+@settings(max_examples=40, deadline=None)
 @given(customers(), draws)
 def test_an_offer_never_lowers_the_response_below_that_without_one(customer: State, draw: int) -> None:
     lift = lifts(customer, draw)
@@ -111,6 +113,13 @@ def test_a_more_generous_offer_does_raise_the_response_of_a_typical_customer(kin
         assert (getattr(lift, name)[few].diff() > 0).all(), name
 
 
+def test_contact_tires_a_typical_customer() -> None:
+    customer = POOL.take(torch.tensor([7]))
+    tired = lifts(replace(customer, recent_contacts=torch.ones_like(customer.recent_contacts)), draw=0)
+    assert (tired.visit_logit[1:] < lifts(customer, draw=0).visit_logit[1:]).all()
+
+
+@settings(max_examples=40, deadline=None)
 @given(customers(), draws)
 def test_one_more_contact_never_raises_what_an_offer_does(customer: State, draw: int) -> None:
     fresh = replace(customer, recent_contacts=torch.zeros_like(customer.recent_contacts))
@@ -118,15 +127,16 @@ def test_one_more_contact_never_raises_what_an_offer_does(customer: State, draw:
     before, after = lifts(fresh, draw), lifts(tired, draw)
     assert (after.visit_logit <= before.visit_logit + 1e-6).all()
     assert (after.spend_log <= before.spend_log + 1e-6).all()
-    assert (after.visit_logit[1:] < before.visit_logit[1:]).any()
 
 
+@settings(max_examples=40, deadline=None)
 @given(customers(), draws)
 def test_an_offer_fades_over_its_life(customer: State, draw: int) -> None:
     pulls = torch.stack([lifts(customer, draw, age).visit_logit for age in range(4)])
     assert falls(-pulls) <= 1e-6
 
 
+@settings(max_examples=40, deadline=None)
 @given(customers(), draws)
 def test_past_savings_and_a_full_pantry_never_raise_later_spending(customer: State, draw: int) -> None:
     state, wallet = holding_every_offer(customer, draw)
@@ -138,7 +148,7 @@ def test_past_savings_and_a_full_pantry_never_raise_later_spending(customer: Sta
     assert (spoilt < kept).all()
 
 
-def test_an_offer_that_is_over_does_nothing(market: Market) -> None:
+def test_an_offer_that_is_over_does_nothing() -> None:
     state, wallet = holding_every_offer(POOL.take(torch.tensor([3])), draw=1)
     over = measure_lift(MARKET.columns, replace(state, weeks_left=torch.zeros_like(state.offer)), wallet)
     for values in (over.visit_logit, over.spend_log, over.redeem_chance):

@@ -1,0 +1,27 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from evaluation.rollout import Play
+from simulators.market import Market
+from simulators.reference import reference_market, reference_pool, reference_world
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def market() -> Market:
+    return reference_market()
+
+
+@pytest.fixture(scope="session")
+def where(market: Market) -> Play:
+    """Return thirty customers in four worlds."""
+    return Play(market, reference_world().observer, reference_pool(30, seed=8), worlds=4, seed=3)
