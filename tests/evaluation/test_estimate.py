@@ -65,7 +65,7 @@ def covered(shape: tuple[int, int, int], spreads: tuple[float, float, float], no
 def test_the_interval_holds_the_truth_as_often_as_it_says(
     shape: tuple[int, int, int], spreads: tuple[float, float, float], noise: float
 ) -> None:
-    runs = 800
+    runs = 500
     tolerance = 4 * (0.95 * 0.05 / runs) ** 0.5
     rate = covered(shape, spreads, noise, runs)
     assert 0.95 - tolerance <= rate <= 0.99 + 1e-9 + tolerance / 4

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import evaluation.rollout
 from evaluation.budget import find_price, under_hard_limit
@@ -15,6 +16,7 @@ from simulators.market import Horizon, Market
 from simulators.reference import reference_market, reference_pool
 from tests.evaluation.policies import Anything, First, Headless, Nothing, Thrifty
 
+Table = NDArray[np.float64]
 DEAREST = First((4, 1, 3, 2))
 
 
@@ -71,9 +73,21 @@ def test_a_hard_budget_is_never_overspent_however_the_worlds_are_cut_up(
     assert result.violations == 0
 
 
-def test_worlds_of_one_run_see_different_draws_of_the_effects(where: Play) -> None:
-    rates = play(First((3,)), 0.0, replace(where, worlds=12)).uplift.mean(axis=1)
-    assert len(np.unique(rates)) == 12
+def test_each_world_lives_under_its_own_draw_of_the_effects(where: Play) -> None:
+    effects, index = where.market.effects, torch.arange(where.market.effects.n_draws)
+    idle = index == 1  # under this draw offers cost money and move nobody
+    dull = replace(
+        effects, visit=effects.visit * ~idle.unsqueeze(1), spend=effects.spend * ~idle, stockpiling=0 * effects.spend
+    )
+    where = replace(where, market=replace(where.market, effects=dull))
+    offer = torch.full((where.start.n,), 3)
+    for uplift, cost in (expected_gain(where, offer, weeks=4), _totals(play(First((3,)), 0.0, where))):
+        moved = (uplift + cost).sum(axis=1) > 1e-3
+        assert moved.tolist() == [True, False, True, True]
+
+
+def _totals(result: Result) -> tuple[Table, Table]:
+    return result.uplift, result.cost
 
 
 @pytest.mark.parametrize("policy", [First((1,)), First((2,)), First((4,)), Anything()])

@@ -158,8 +158,8 @@ def test_without_campaigns_everybody_redeems_with_the_assumed_chance() -> None:
 
 def test_redemption_recovers_who_redeems() -> None:
     generator = torch.Generator().manual_seed(6)
-    signal = torch.randn(4000, generator=generator)
-    chance = torch.sigmoid(-1.5 + 0.9 * signal)
+    signal = 2.0 + torch.randn(4000, generator=generator)
+    chance = torch.sigmoid(-1.5 + 0.9 * (signal - 2.0))
     redeemed = (torch.rand(4000, generator=generator) < chance).float()
     model = fit_redemption(campaigns_of(redeemed, signal), members=8, seed=3)
     assert model.learned

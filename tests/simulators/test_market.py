@@ -15,7 +15,7 @@ from history.state import State
 from simulators.market import Horizon, Market, Outcome, look, open_market, step, terminal_value
 from simulators.observation import Observer
 from simulators.reference import reference_pool, reference_world
-from simulators.shopping import draw_noise
+from simulators.shopping import Noise, draw_noise
 from tests.simulators.play import (
     ask_always,
     ask_anything,
@@ -62,13 +62,32 @@ def surprises(outcome: Outcome) -> dict[str, Tensor]:
 @pytest.mark.parametrize("offer", range(10))
 def test_expected_net_and_cost_are_the_means_of_what_the_draws_give(offer: int, market: Market) -> None:
     market = replace(market, stock_share=PLENTY)
-    start = reference_pool(8, seed=21).take(torch.arange(8).repeat(2500))
+    start = reference_pool(8, seed=21).take(torch.arange(8).repeat(1200))
     state = open_at(market, start)
     weeks = [surprises(outcome) for _, _, outcome, _ in live(market, state, ask_always(offer), weeks=3, seed=offer)]
     for name in ("net", "shadow", "cost"):
         mean, error = mean_and_error(torch.cat([week[name] for week in weeks]))
         assert abs(mean) <= 4 * error, name
     assert offer == 0 or error > 0
+
+
+@pytest.mark.parametrize("offer", range(10))
+def test_integrating_over_the_luck_gives_the_expected_net_and_cost(offer: int, market: Market) -> None:
+    customers, points = 4, 8192
+    sobol = torch.quasirandom.SobolEngine(4, scramble=True, seed=offer).draw(points)
+    luck = sobol.clamp(1e-6, 1 - 1e-6).repeat(customers, 1).T
+    unused = torch.zeros(customers * points)
+    noise = Noise(luck[0], luck[1], torch.special.ndtri(luck[2]), luck[3], unused, unused)
+    start = reference_pool(customers, seed=23).take(torch.arange(customers).repeat_interleave(points))
+    market = replace(market, stock_share=PLENTY)
+    state = open_at(market, start, draw=2)
+    _, outcome = step(market, state, look(market, state), torch.full((state.n,), offer), noise)
+    for found, expected, slack in (  # a threshold is seldom reached, so that few points tell its cost
+        (outcome.realised_net, outcome.net, 0.0),
+        (outcome.realised_shadow_net, outcome.shadow_net, 0.0),
+        (outcome.realised_cost, outcome.cost, 0.002),
+    ):
+        torch.testing.assert_close(found.double().mean(), expected.double().mean(), rtol=0.002, atol=slack)
 
 
 @pytest.mark.parametrize("size", [4, 40])
