@@ -24,6 +24,7 @@ from experiments.evaluate import load_policies, read_evaluation
 from experiments.fit import fit_step, market_terms
 from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
+from experiments.prepare import require_source
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
@@ -51,6 +52,7 @@ def run_export(config: Config) -> Path:
     inputs = {"prepare": folder / "prepare", "fit": folder / "fit", **{f"train/{p.name}": p for p in trained}}
     require_same_inputs(folder / "evaluate", "evaluate", inputs)
     require_settings(fit_step(config), ignored=("seed", "threads"))
+    require_source(config)
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from campaigns.errors import InputError
 from experiments.config import Config
 from experiments.history import full_weeks
 from experiments.main import main, run_folder
-from experiments.runs import Step
+from experiments.runs import Step, require
 from history.artifacts import hash_file
 from history.calendar import Calendar
 from history.prepare import prepare
@@ -49,6 +50,21 @@ def run_prepare(config: Config) -> Path:
     step.finish()
     print(_summary(prepared.quality.to_dict()))
     return step.folder
+
+
+def require_source(config: Config) -> None:
+    """Check that a run was prepared from the configured source, so that its report says whose figures they are.
+
+    Raises:
+        InputError: it was prepared from another one, or not at all.
+    """
+    folder = run_folder(config) / "prepare"
+    prepared = require(folder, "prepare")["settings"]["source"]["mapping"]
+    if prepared != hash_file(config.source.build().path):
+        raise InputError(
+            f"{folder}: prepared from another source than is configured now; give the one that it was prepared from, "
+            "as in source=tables source.mapping=shop.yaml"
+        )
 
 
 def _summary(quality: dict[str, Any]) -> str:

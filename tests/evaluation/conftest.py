@@ -1,19 +1,8 @@
-from collections.abc import Iterator
-
 import pytest
-import torch
 
 from evaluation.rollout import Play
 from simulators.market import Market
 from simulators.reference import reference_market, reference_pool, reference_world
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from experiments.fit import run_fit
 from experiments.prepare import run_prepare
 from experiments.runs import MANIFEST
 from experiments.train import run_train
+from history.sources import CompleteJourney
 from tests.experiments.conftest import Configure, Overrides
 from tests.experiments.fabricated_shop import write_shop
 
@@ -125,6 +126,13 @@ def test_an_override_that_would_have_no_effect_is_refused(
 ) -> None:
     line = refuse(verb, *overrides(finished.parent, override))
     assert f"made with other settings of '{named}' than are configured now" in line
+
+
+def test_export_refuses_a_source_that_the_run_is_not_of(finished: Path, configure: Configure) -> None:
+    config = configure(finished.parent)
+    config.source = CompleteJourney()
+    with pytest.raises(InputError, match=r"prepare: prepared from another source than is configured now"):
+        run_export(config)
 
 
 def test_the_stock_of_a_cohort_follows_the_number_of_customers_in_training(copied: Path, configure: Configure) -> None:

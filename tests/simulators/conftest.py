@@ -1,8 +1,6 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from campaigns.catalog import load_catalog
 from campaigns.offers import Catalog
@@ -11,14 +9,6 @@ from simulators.market import Market
 from simulators.reference import CATEGORIES, reference_market, reference_pool
 
 DEFAULT_OFFERS = Path(__file__).parents[2] / "conf" / "offers" / "default.yaml"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
