@@ -36,8 +36,8 @@ LIMITS: Final = (
     "customers and a control group.",
     "The held-out market has other customers and later weeks, but shares the calendar and the assumed numbers with the "
     "one used for training; what both get wrong stays hidden.",
-    "What the history cannot tell (margins, effects of offers that were never made) is assumed from the literature "
-    "with a wide margin; see where the numbers come from.",
+    "What the history cannot tell (margins, effects of offers that were never made) is assumed with a wide spread, by "
+    "the literature or, where it says so, without a source; see where the numbers come from.",
 )
 
 

@@ -67,7 +67,7 @@ def honesty(data: ReportData) -> str:
     assumed = sum(row.origin == "assumed" for row in data.provenance)
     return (
         f"{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
-        f"{len(data.provenance)} numbers are assumed from the literature and not learned from this shop."
+        f"{len(data.provenance)} numbers are assumed, not learned from this shop: the table below says from where."
     )
 
 
