@@ -29,21 +29,13 @@ RULE_FEATURES = ("weeks_since_visit", "visits_per_week", "promo_share", "promote
 
 @dataclass(frozen=True, eq=False)
 class Deployment:
-    """One decision per customer, with what every other offer would have brought.
+    """One decision per customer, and the rules that stand for them.
 
     Attributes:
-        offer: Index of the offer, shape (n,), int64.
-        gain, cost: Expected uplift and cost of each offer [currency], shape (n, n_offers); gain -inf where forbidden.
-        lo, hi: 95 % interval of the chosen offer's uplift over draws of the effects, shape (n,).
         decisions: Rows for `serving.table.customer_rows`.
         segments: The rules that say it in short.
     """
 
-    offer: NDArray[np.int64]
-    gain: NDArray[np.float64]
-    cost: NDArray[np.float64]
-    lo: NDArray[np.float64]
-    hi: NDArray[np.float64]
     decisions: pd.DataFrame
     segments: Segments
 
@@ -95,7 +87,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
             ),
         }
     )
-    return Deployment(picked, gain, cost, lo, hi, decisions, segments)
+    return Deployment(decisions, segments)
 
 
 def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:

@@ -9,6 +9,7 @@ from torch import Tensor
 from campaigns.arithmetic import eligible_cents, promo_cents
 from campaigns.offers import OfferColumns
 from history.features import spend_rates
+from history.state import HABIT_HALF_LIFE
 from simulators.promotion import Wallet, to_cents
 from simulators.response import Baseline
 
@@ -93,5 +94,5 @@ def _saving(columns: OfferColumns, offer: Tensor | slice, basket: Tensor, catego
 
 
 def _saved_share(state: "State") -> Tensor:
-    correction = (1.0 - 0.5 ** (state.weeks_seen / 13.0)).clamp(min=1e-6)
+    correction = (1.0 - 0.5 ** (state.weeks_seen / HABIT_HALF_LIFE)).clamp(min=1e-6)
     return state.saving_average / correction / spend_rates(state)[:, 2].clamp(min=1.0)

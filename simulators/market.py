@@ -15,7 +15,7 @@ from campaigns.errors import InputError
 from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Facts, Rules, allowed
 from history.features import features
-from history.state import State, WeekEvents, advance
+from history.state import HABIT_HALF_LIFE, State, WeekEvents, advance
 from simulators.lift import apply_lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
@@ -339,6 +339,6 @@ def _events(
         saving=saved,
         redeemed=redeemed.to(torch.float32),
         contacted=(offer > 0).to(torch.float32),
-        exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / 13.0)).clamp(min=1e-6),
+        exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / HABIT_HALF_LIFE)).clamp(min=1e-6),
         category_spend=spend.unsqueeze(1) * wallet.taste,
     )
