@@ -26,6 +26,7 @@ from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
 from experiments.prepare import require_source
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
+from experiments.sections import read_sections
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
@@ -199,6 +200,7 @@ def _report(
             "manifest": manifest,
             "currency": history.quality.currency,
             "notes": [*history.quality.notes, *_notes(config, evaluation, priced)],
+            "sections": read_sections(run_folder(config), history.quality.currency),
         }
     )
 

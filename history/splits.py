@@ -18,7 +18,7 @@ class SplitConfig:
     validation_share: float = 0.2
     warmup_weeks: int = 12  # at the start, whose averages are still forming; never learned from
     train_until: float = 0.64  # share of the weeks, the end of the train weeks
-    validation_until: float = 0.82
+    validation_until: float = 0.8
     seed: int = 0
 
     def __post_init__(self) -> None:

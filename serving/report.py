@@ -12,6 +12,7 @@ from history.artifacts import write_text
 from serving import charts, summary
 from serving.figures import Chart
 from serving.report_data import ReportData
+from serving.section import Heading
 from serving.words import decimal, money, percent, signed_money
 
 TEMPLATE: Final = "report.html.j2"
@@ -64,6 +65,7 @@ def render(data: ReportData) -> str:
         "named": charts.named,
         "svg": Markup,
     }
+    environment.tests["heading"] = lambda part: isinstance(part, Heading)
     return environment.get_template(TEMPLATE).render(_view(data))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from campaigns.errors import InputError
 from history.quality import Quality, quality_from_dict
 from serving.rules import Segments
+from serving.section import Section
 
 Record = TypeVar("Record")
 
@@ -182,6 +183,7 @@ class ReportData:
         manifest: Of the published table.
         currency: Of all money, as in "USD".
         notes: Further limits and oddities of the data, one sentence each.
+        sections: What further parts of the project have to show.
 
     Raises:
         InputError: `chosen` is not among the agents, a column is missing, or headline and policy differ.
@@ -203,6 +205,7 @@ class ReportData:
     manifest: Mapping[str, Any]
     currency: str
     notes: tuple[str, ...]
+    sections: tuple[Section, ...] = ()
 
     def __post_init__(self) -> None:
         if self.chosen not in [score.agent for score in self.agents]:
@@ -254,8 +257,9 @@ class ReportData:
             "headline": _headline(plain["headline"]),
             "provenance": tuple(_pick(Origin, parameter) for parameter in plain["provenance"]),
             "notes": tuple(plain["notes"]),
+            "sections": tuple(plain.get("sections", ())),
         }
-        return cls(**{name: read.get(name, plain[name]) for name in (f.name for f in fields(cls))})
+        return cls(**{name: read[name] if name in read else plain[name] for name in (f.name for f in fields(cls))})
 
 
 def _pick(record: type[Record], plain: Mapping[str, Any], **read: Any) -> Record:

@@ -11,6 +11,7 @@ from campaigns.errors import InputError
 from serving import summary
 from serving.report import render, write_report
 from serving.report_data import Interval, ReportData
+from serving.section import Heading, Note, Section, Table
 
 EVIL = "<script>alert('$x$')</script>"
 
@@ -167,3 +168,26 @@ def test_a_browser_shows_the_headline_first_and_asks_the_network_for_nothing(rep
     assert title == summary.recommendation(report)
     assert boxes[1]["y"] + boxes[1]["height"] <= 800
     assert np.all(np.array([width, narrow]) <= [1280, 390])
+
+
+def test_a_section_shows_its_verdict_heading_text_and_table(report):
+    section = Section(
+        "shelf",
+        "What stands on the shelf",
+        "Enough, by & large.",
+        (
+            Heading("By aisle"),
+            Note("Counted twice."),
+            Table("Aisles", ("Aisle", "Goods", "Word"), (("1", "20", "<b>"),), ("Word",)),
+        ),
+    )
+    page = render(replace(report, sections=(section,)))
+    assert '<a href="#shelf">What stands on the shelf</a>' in page
+    assert "<strong>Enough, by &amp; large.</strong>" in page
+    assert "<h3>By aisle</h3>" in page and "<p>Counted twice.</p>" in page
+    assert '<td class="n">20</td><td>&lt;b&gt;</td>' in page
+
+
+def test_a_row_that_does_not_fit_its_headings_is_refused():
+    with pytest.raises(ValueError, match="does not have 2 cells"):
+        Table("Aisles", ("Aisle", "Goods"), (("1",),))

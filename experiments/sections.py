@@ -1,0 +1,21 @@
+"""The report's sections: which part of the project reads which file of a run, and how it is shown."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from history.artifacts import read_json
+from serving.section import Section
+
+Show = Callable[[Mapping[str, Any], str], Section]
+"""Turns what a part wrote, and the currency, into its section."""
+
+SECTIONS: Final[Mapping[str, Show]] = {}
+"""By file within a run, in the order of the page."""
+
+
+def read_sections(folder: Path, currency: str) -> tuple[Section, ...]:
+    """Return the sections of the parts that a run holds."""
+    return tuple(
+        show(read_json(folder / file), currency) for file, show in SECTIONS.items() if (folder / file).is_file()
+    )
