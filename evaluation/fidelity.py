@@ -50,7 +50,9 @@ def simulate_without_offers(
     none = torch.zeros(n, dtype=torch.int64, device=device)
     active, spend = [], []
     for _ in range(weeks):
-        state, outcome = step(market, state, look(market, state), none, draw_noise(n, generator, device))
+        state, outcome = step(
+            market, state, look(market, state), none, draw_noise(n, start.n_categories, generator, device)
+        )
         active.append(outcome.visited.view(runs, m).sum(dim=1))
         spend.append(outcome.spend.double().view(runs, m).sum(dim=1))
     return torch.stack(active, dim=1).double().cpu().numpy(), torch.stack(spend, dim=1).cpu().numpy()

@@ -23,6 +23,9 @@ class Predictions:
     predicted: Floats
     reference: Floats  # the naive model's probabilities
 
+    def where(self, keep: NDArray[np.bool_]) -> "Predictions":
+        return Predictions(self.customer[keep], self.outcome[keep], self.predicted[keep], self.reference[keep])
+
 
 def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) -> dict[str, Any] | None:
     """Return AUC, log-loss against the reference, calibration slope and deciles; None without both outcomes.
@@ -45,6 +48,7 @@ def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) ->
         "log_loss_gain_lo": gain - Z95 * gain_error,
         "log_loss_gain_hi": gain + Z95 * gain_error,
         "slope": calibration_slope(rows.outcome, rows.predicted),
+        "calibration_error": calibration_error(rows.outcome, rows.predicted),
         "deciles": deciles(rows.predicted, rows.outcome),
         "rows": len(rows.outcome),
         "customers": len(np.unique(rows.customer)),
@@ -56,6 +60,17 @@ def calibration_slope(outcome: Floats, predicted: Floats) -> float:
     clipped = np.clip(predicted, EDGE, 1 - EDGE)
     logit = np.log(clipped / (1 - clipped))[:, None]
     return float(LogisticRegression(C=1e9, max_iter=1000).fit(logit, outcome).coef_[0, 0])
+
+
+def calibration_error(outcome: Floats, predicted: Floats, bins: int = 10) -> float:
+    """Return the mean distance of predicted and observed rates over bins of equal mass.
+
+    Reference:
+        Naeini, Cooper & Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015.
+    """
+    parts = np.array_split(np.argsort(predicted, kind="stable"), bins)
+    miss = [abs(predicted[part].mean() - outcome[part].mean()) * len(part) for part in parts if len(part)]
+    return float(sum(miss) / len(outcome))
 
 
 def deciles(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[str, float]]:

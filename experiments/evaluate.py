@@ -195,7 +195,7 @@ def _response(config: Config, history: PreparedHistory) -> dict[str, Any]:
     fitted = read_world(run_folder(config) / "fit" / "train")
     return {
         "visit": judge_visits(fitted.response, history.panel, history.splits.test),
-        "redemption": judge_redemption(config, history),
+        "redemption": judge_redemption(config, history, fitted.response),
         "spend": {"deciles": judge_spend(fitted.response, history.panel, history.splits.test)},
     }
 

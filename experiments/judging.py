@@ -3,14 +3,13 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from evaluation.response_fit import Predictions, deciles, judge_predictions, own_mean_rate
 from experiments.config import Config
 from experiments.history import PreparedHistory
 from history.panel import Panel
 from history.splits import Split
-from simulators.fit import FIRST_CAMPAIGN_WEEK, customer_weeks, targeted_campaigns
+from simulators.fit import FIRST_CAMPAIGN_WEEK, campaign_types, customer_weeks, targeted_campaigns
 from simulators.fitting import mean_spend_given_visit, mean_visit_probability
 from simulators.redemption import fit_redemption
 from simulators.response import ResponseModel
@@ -37,15 +36,32 @@ def judge_spend(response: ResponseModel, panel: Panel, split: Split) -> list[dic
     return deciles(mean_spend_given_visit(response, seen.features).double().numpy(), seen.spend.double().numpy())
 
 
-def judge_redemption(config: Config, history: PreparedHistory) -> dict[str, Any] | None:
-    """Judge redemption on the test customers' campaigns of the test weeks, fitted on the others' earlier ones."""
+def judge_redemption(config: Config, history: PreparedHistory, response: ResponseModel) -> dict[str, Any] | None:
+    """Judge redemption on the test customers' campaigns that begin after training, fitted on the others' earlier ones.
+
+    A campaign that goes on after the data is judged by the weeks that were seen of it.
+    """
     train, test = history.splits.train, history.splits.test
-    earlier = targeted_campaigns(history.panel, history.targeting, train, range(FIRST_CAMPAIGN_WEEK, train.weeks.stop))
-    later = targeted_campaigns(history.panel, history.targeting, test, range(train.weeks.stop, test.weeks.stop))
+    starts = range(FIRST_CAMPAIGN_WEEK, train.weeks.stop)
+    earlier = targeted_campaigns(history.panel, history.targeting, train, starts, until=train.weeks.stop)
+    starts = range(train.weeks.stop, test.weeks.stop)
+    later = targeted_campaigns(history.panel, history.targeting, test, starts, until=test.weeks.stop)
     if len(earlier) == 0 or len(later) == 0:
         return None
     model = fit_redemption(earlier, config.market.response.members, config.seed)
-    base = torch.full((len(later),), float(earlier.redeemed.mean()), dtype=torch.float64)
-    return judge_predictions(
-        Predictions(later.customer.numpy(), later.redeemed.double().numpy(), model.chance(later).numpy(), base.numpy())
+    rows = Predictions(
+        customer=later.customer.numpy(),
+        outcome=later.redeemed.double().numpy(),
+        predicted=model.chance(later, mean_visit_probability(response, later.features)).numpy(),
+        reference=np.full(len(later), float(earlier.redeemed.mean())),
     )
+    judged = judge_predictions(rows)
+    if judged is None:
+        return None
+    kind = later.kind.numpy()
+    by_type = {
+        str(name): judge_predictions(rows.where(kind == code))
+        for code, name in enumerate(campaign_types(history.targeting))
+        if (kind == code).any()
+    }
+    return {**judged, "by_type": by_type, "censored": int((~later.ended).sum())}

@@ -65,6 +65,10 @@ class State:
     def n(self) -> int:
         return self.weeks_seen.shape[0]
 
+    @property
+    def n_categories(self) -> int:
+        return self.category_average.shape[1]
+
     def take(self, index: Tensor) -> Self:
         """Return the rows named by `index`, shape (m,), int64."""
         return replace(self, **{f.name: getattr(self, f.name).index_select(0, index) for f in fields(self)})

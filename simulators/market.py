@@ -14,13 +14,15 @@ from campaigns.budget import Ledger, serve
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Facts, Rules, allowed
-from history.features import features
-from history.state import HABIT_HALF_LIFE, State, WeekEvents, advance
+from history.features import exposure_rate, features
+from history.state import State, WeekEvents, advance
 from simulators.lift import apply_lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
 from simulators.response import Baseline, ResponseModel
-from simulators.shopping import Noise, expected_spend, shop
+from simulators.shocks import NO_LEVEL, Level
+from simulators.shopping import Bought, Noise, expected_spend, shop, with_traits
+from simulators.visit import VisitModel, category_shares, promo_share
 
 UNLIMITED = 2**53
 """Budget that never binds [cents]."""
@@ -59,6 +61,9 @@ class MarketState:
     ledger: Ledger  # budget of each cohort, (g,) and (g, n / g)
     promoted: Tensor  # category index, (n,), int64
     redeem_hazard: Tensor  # logit of redeeming the logged bundle in a week with a visit, (n,)
+    shock: Tensor  # common to a cohort this week: logit of a visit, log extra baskets, log spend, (3, g)
+    trait_baskets: Tensor  # what lasts of a customer beyond what is known, standard normal, (n,)
+    trait_spend: Tensor  # the same, (n,)
     member: Tensor  # ensemble member, (n,), int64
     effects: Effects  # taken per customer
     week: int  # weeks since the campaign began
@@ -99,6 +104,7 @@ class Market:
 
     Attributes:
         stock_share: Part of the catalog's stock that one cohort of this market gets (its size over the shop's).
+        level: What its customers lately did beyond what the response model predicts of them.
     """
 
     response: ResponseModel
@@ -109,6 +115,7 @@ class Market:
     categories: Categories
     horizon: Horizon
     stock_share: float = 1.0
+    level: Level = NO_LEVEL
 
     @property
     def n_actions(self) -> int:
@@ -143,18 +150,14 @@ def open_market(
         age=zero,
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
         promoted=choose_category(market.categories, start),
-        redeem_hazard=_redeem_hazard(market.response, start, member),
+        redeem_hazard=market.response.redemption_logit(features(start), member),
         member=member,
+        shock=torch.zeros(3, cohorts, device=device),
+        trait_baskets=torch.zeros(n, device=device),
+        trait_spend=torch.zeros(n, device=device),
         effects=market.effects.take(draw),
         week=0,
     )
-
-
-def _redeem_hazard(response: ResponseModel, start: State, member: Tensor) -> Tensor:
-    """Turn the chance of redeeming within a six-week bundle into a logit per week with a visit, shape (n,)."""
-    chance = torch.sigmoid(response.redemption_logit(features(start), member)).clamp(1e-4, 0.99)
-    visits = (6.0 * start.visit_average[:, 2]).clamp(min=1.0)
-    return torch.logit(1.0 - (1.0 - chance) ** (1.0 / visits), eps=1e-6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,19 +207,22 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     wallet = sight.wallet
     permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
     state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
+    state = _shake(market, state, noise)
     own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
     touched = apply_lift(own, other, lift)
-    visited, baskets, spend = shop(touched, noise)
+    visit = market.response.visit
+    bought = shop(visit, touched, noise)
+    visited, spend = bought.visited, bought.spend
     intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
-    price = _price(market, state, wallet, spend / baskets)
+    price = _price(market, state, wallet, spend / bought.baskets)
     promo = price.cost
     redeemed, fill = _serve(market, state, intent & (promo > 0), noise)
     contact = market.columns.contact[made].to(torch.float32) / 100.0
     chance = torch.sigmoid(touched.visit_logit)
     cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
     paid = torch.where(redeemed, promo, torch.zeros_like(promo))
-    shadow_visited, shadow_baskets, shadow_spend = shop(other, noise)
+    alone = shop(visit, other, noise)
     outcome = Outcome(
         offer=made,
         violation=~permitted,
@@ -224,20 +230,18 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
         redeemed=redeemed,
         spend=spend * visited,
         cost=cost,
-        net=wallet.margin * expected_spend(touched) - cost,
-        shadow_net=wallet.margin * expected_spend(other),
+        net=wallet.margin * expected_spend(visit, touched) - cost,
+        shadow_net=wallet.margin * expected_spend(visit, other),
         realised_cost=paid / 100.0 + contact,
         realised_net=wallet.margin * spend * visited - paid / 100.0 - contact,
-        realised_shadow_net=wallet.margin * shadow_spend * shadow_visited,
+        realised_shadow_net=wallet.margin * alone.spend * alone.visited,
     )
     saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
-    happened = _events(state.customer, wallet, visited, baskets, spend, saved, redeemed, made)
-    nothing = torch.zeros_like(saved)
-    alone = _events(
-        state.shadow, wallet, shadow_visited, shadow_baskets, shadow_spend, nothing, nothing > 0, torch.zeros_like(made)
-    )
+    happened = _events(visit, state.customer, wallet, bought, noise, Deal(saved, redeemed, made > 0))
+    nothing = torch.zeros_like(redeemed)
+    shadowed = _events(visit, state.shadow, wallet, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
     settled = _settle(state, redeemed, paid)
-    return replace(settled, customer=advance(state.customer, happened), shadow=advance(state.shadow, alone)), outcome
+    return replace(settled, customer=advance(state.customer, happened), shadow=advance(state.shadow, shadowed)), outcome
 
 
 def terminal_value(market: Market, state: MarketState) -> Tensor:
@@ -249,7 +253,8 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     own, other = _baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
-    difference = expected_spend(apply_lift(own, other, lift)) - expected_spend(other)
+    visit = market.response.visit
+    difference = expected_spend(visit, apply_lift(own, other, lift)) - expected_spend(visit, other)
     return market.horizon.terminal_weeks * wallet.margin * difference
 
 
@@ -285,14 +290,34 @@ def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
     )
 
 
+def _shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
+    """Draw what moves all customers of a cohort this week and, in the first week, what lasts of each."""
+    shape = state.ledger.reserved.shape
+    luck = torch.stack([noise.week_visit, noise.week_baskets, noise.week_spend]).view(3, *shape)[:, :, 0]
+    state = replace(state, shock=market.response.shocks.next(state.shock, luck))
+    if state.week == 0:
+        state = replace(state, trait_baskets=noise.trait_baskets, trait_spend=noise.trait_spend)
+    return state
+
+
 def _baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
     """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
     both = torch.cat([seen, features(state.shadow)])
     base = market.response.baseline(both, torch.cat([state.member, state.member]))
-    n = state.n
-    own = Baseline(base.visit_logit[:n], base.extra_baskets[:n], base.spend_log_mean[:n], base.spend_log_sd[:n])
-    other = Baseline(base.visit_logit[n:], base.extra_baskets[n:], base.spend_log_mean[n:], base.spend_log_sd[n:])
-    return own, other
+    visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
+    level = market.level
+    base = replace(
+        base,
+        visit_logit=base.visit_logit + visit + level.visit,
+        extra_baskets=base.extra_baskets * torch.exp(baskets + level.baskets),
+        spend_log_mean=base.spend_log_mean + spend + level.spend,
+    )
+    base = with_traits(market.response.visit, base, _twice(state.trait_baskets), _twice(state.trait_spend))
+    return base.rows(slice(None, state.n)), base.rows(slice(state.n, None))
+
+
+def _twice(values: Tensor) -> Tensor:
+    return torch.cat([values, values])
 
 
 def _price(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
@@ -325,20 +350,27 @@ def _serve(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> 
     return claims, fill
 
 
-def _events(
-    state: State, wallet: Wallet, visited: Tensor, baskets: Tensor, spend: Tensor, saved: Tensor, redeemed: Tensor,
-    offer: Tensor,
-) -> WeekEvents:  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class Deal:
+    """What offers had to do with a week, each shape (n,)."""
+
+    saved: Tensor  # [USD]
+    redeemed: Tensor  # bool
+    contacted: Tensor  # bool
+
+
+def _events(visit: VisitModel, state: State, wallet: Wallet, bought: Bought, noise: Noise, deal: Deal) -> WeekEvents:
     """Write down a simulated week as the history would have recorded it."""
-    spend = spend * visited
+    spend = bought.spend * bought.visited
     habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
+    shares = category_shares(visit, wallet.taste, bought.spend, noise.categories)
     return WeekEvents(
-        baskets=baskets * visited,
+        baskets=bought.baskets * bought.visited,
         spend=spend,
-        promo_spend=spend * habit.clamp(max=1.0),
-        saving=saved,
-        redeemed=redeemed.to(torch.float32),
-        contacted=(offer > 0).to(torch.float32),
-        exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / HABIT_HALF_LIFE)).clamp(min=1e-6),
-        category_spend=spend.unsqueeze(1) * wallet.taste,
+        promo_spend=spend * promo_share(visit, habit.clamp(max=1.0), bought.spend, noise.promo),
+        saving=deal.saved,
+        redeemed=deal.redeemed.to(torch.float32),
+        contacted=deal.contacted.to(torch.float32),
+        exposure=exposure_rate(state),
+        category_spend=spend.unsqueeze(1) * shares,
     )

@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from history.features import FEATURES, features, spend_per_active_week, spend_rates, visit_rates
+from history.features import FEATURES, basket_rate, features, spend_per_active_week, spend_rates, visit_rates
 from history.state import State
 from simulators.promotion import Categories, choose_category, open_wallet
 
@@ -29,7 +29,7 @@ def profile_customers(
         {
             "customer_id": pd.Series(customer_ids, dtype="str"),
             "weeks_since_visit": _numbers(state.weeks_since_visit),
-            "visits_per_week": _numbers(column["basket_rate"]),
+            "visits_per_week": _numbers(basket_rate(state)),
             f"spend_per_week_{code}": _numbers(spend_rates(state)[:, 2]),
             f"basket_{code}": _numbers(wallet.basket),
             "promo_share": _numbers(column["promo_share"]).clip(0.0, 1.0),
