@@ -26,13 +26,14 @@ from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
 from experiments.fit import fit_categories, fit_step, market_terms
-from experiments.history import PreparedHistory, load_history, starting_states
+from experiments.history import PreparedHistory, load_history, recent_surprises, starting_states
 from experiments.judging import judge_redemption, judge_spend, judge_visits
 from experiments.main import choose_device, main, run_folder, set_up
 from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
 from history.artifacts import read_json, write_json
 from simulators.fit import fit_world
+from simulators.scenario import Population, Season
 from simulators.worlds import build_market, read_world
 
 SEED = 20_011
@@ -107,10 +108,10 @@ def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     split = history.splits.test
     categories = fit_categories(history, config)
     fitted = fit_world(history.panel, history.targeting, split, categories, config.market.judge, config.seed + 2).world
-    terms = market_terms(config, config.market.judge_effects, len(split.customers), history.panel.events.n)
     device = choose_device(config)
     first = range(split.weeks.start, split.weeks.start + 1)
-    start = starting_states(history.panel, split, first).to(device)
+    start = starting_states(history.panel, split, first, config.market).state.to(device)
+    terms = market_terms(config, config.market.judge_effects, start.n, history.panel.events.n)
     return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
 
 
@@ -194,7 +195,7 @@ def _response(config: Config, history: PreparedHistory) -> dict[str, Any]:
     """Judge the training market's response model on the test customers' later weeks."""
     fitted = read_world(run_folder(config) / "fit" / "train")
     return {
-        "visit": judge_visits(fitted.response, history.panel, history.splits.test),
+        "visit": judge_visits(fitted.response, history),
         "redemption": judge_redemption(config, history, fitted.response),
         "spend": {"deciles": judge_spend(fitted.response, history.panel, history.splits.test)},
     }
@@ -209,8 +210,10 @@ def _fidelity(config: Config, history: PreparedHistory, world: World) -> dict[st
         spend=events.spend[rows].sum(axis=0, dtype=np.float64),
     )
     first = range(split.weeks.start, split.weeks.start + 1)
-    start = starting_states(history.panel, split, first).to(world.pool.weeks_seen.device)
-    return compare_with_history(world.market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
+    start = starting_states(history.panel, split, first).state.to(world.pool.weeks_seen.device)
+    level = recent_surprises(world.market.response, history.panel, split, split.weeks.start)
+    market = replace(world.market, level=level, population=Population(), season=Season(), shops=1)
+    return compare_with_history(market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
 
 
 if __name__ == "__main__":

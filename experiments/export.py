@@ -22,7 +22,7 @@ from experiments.config import Config
 from experiments.deployment import Deployment, deploy
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fit import fit_step, market_terms
-from experiments.history import PreparedHistory, load_history
+from experiments.history import PreparedHistory, full_weeks, load_history, recent_surprises, starting_states
 from experiments.main import choose_device, main, run_folder
 from experiments.prepare import require_source
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
@@ -30,6 +30,7 @@ from experiments.sections import read_sections
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
+from history.splits import Split
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
@@ -57,12 +58,10 @@ def run_export(config: Config) -> Path:
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)
-    where = _deployment_play(config, history, world)
+    where, customer_ids = _deployment_play(config, history, world)
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
     hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
-    profiles = profile_customers(
-        where.market.categories, where.start, history.panel.events.customer_ids, history.quality.currency
-    )
+    profiles = profile_customers(where.market.categories, where.start, customer_ids, history.quality.currency)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
     manifest = _manifest(config, chosen, priced, hard, evaluation, folder)
@@ -98,13 +97,23 @@ def first_day(quality: Quality) -> date:
     return date.fromisoformat(quality.week_origin) + timedelta(days=7 * quality.last_week)
 
 
-def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> Play:
-    """Return the training market with all customers as they stand after the last week."""
-    n, device = history.panel.events.n, choose_device(config)
+def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> tuple[Play, tuple[str, ...]]:
+    """Return the training market with all customers of the audience as they stand after the last week, and their ids.
+
+    Where people buy on several shops, an id names the shop as well.
+    """
+    panel, device = history.panel, choose_device(config)
+    everybody = Split("all", np.arange(panel.events.n), range(1, panel.n_weeks))
+    now = range(panel.n_weeks, panel.n_weeks + 1)
+    start = starting_states(panel, everybody, now, config.market)
     fitted = read_world(run_folder(config) / "fit" / "train")
-    market = build_market(fitted, market_terms(config, config.market.effects, n, n), device)
-    start = history.panel.state_before(history.panel.n_weeks).to(device)
-    return Play(market, seen.observer.to(device), start, BUDGET_WORLDS, SEED)
+    level = recent_surprises(fitted.response, panel, everybody, full_weeks(panel.n_weeks).stop)
+    terms = market_terms(config, config.market.effects, start.state.n, panel.events.n, level)
+    ids = [panel.events.customer_ids[i] for i in start.customer.tolist()]
+    if config.market.shops > 1:
+        ids = [f"{name}@shop-{i % config.market.shops + 1}" for i, name in enumerate(ids)]
+    market = build_market(fitted, terms, device)
+    return Play(market, seen.observer.to(device), start.state.to(device), BUDGET_WORLDS, SEED), tuple(ids)
 
 
 def _manifest(

@@ -18,6 +18,8 @@ from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
 from simulators.priors import EffectPriors, describe_priors
 from simulators.promotion import Categories
+from simulators.scenario import describe_scenario
+from simulators.shocks import NO_LEVEL, Level
 from simulators.worlds import MarketTerms, describe_categories
 
 
@@ -52,7 +54,8 @@ def run_fit(config: Config) -> Path:
     first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
     _write(step.folder, config, history, splits.validation, judge, market.judge_effects, first)
     rows = customer_weeks(history.panel, splits.train)
-    parameters = [*describe_fit(trained, rows, market), *describe_priors(market.effects)]
+    scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(market.effects), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
     step.finish()
     sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
@@ -68,16 +71,32 @@ def fit_categories(history: PreparedHistory, config: Config) -> Categories:
     return describe_categories(events.category_names, events.category_departments, spend, config.market)
 
 
-def market_terms(config: Config, priors: EffectPriors, customers: int, shop: int) -> MarketTerms:
-    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers."""
+def market_terms(
+    config: Config, priors: EffectPriors, customers: int, shop: int, level: Level = NO_LEVEL
+) -> MarketTerms:
+    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers.
+
+    Args:
+        config: Of the run.
+        priors: Of the effects.
+        customers: Rows of one cohort.
+        shop: Customers of the shop.
+        level: What the cohort's customers lately did beyond what is predicted of them.
+    """
+    market = config.market
     return MarketTerms(
         catalog=Catalog.from_dict(config.offers),
         rules=config.rules,
         priors=priors,
-        horizon=config.market.horizon,
-        draws=config.market.draws,
+        horizon=market.horizon,
+        draws=market.draws,
         stock_share=min(customers / shop, 1.0),
         seed=config.seed,
+        level=level,
+        population=market.population,
+        season=market.season,
+        clearance=market.clearance,
+        shops=market.shops,
     )
 
 
@@ -89,9 +108,9 @@ def _write(
     folder: Path, config: Config, history: PreparedHistory, split: Split, fit: Fit, priors: EffectPriors, weeks: range
 ) -> None:
     shop = history.panel.events.n
-    size = config.train.customers if split.name == "train" else len(split.customers)
+    pool = starting_states(history.panel, split, weeks, config.market).state
+    size = config.train.customers if split.name == "train" else pool.n
     terms = market_terms(config, priors, size, shop)
-    pool = starting_states(history.panel, split, weeks)
     write_environment(folder / split.name, fit.world, terms, pool, prices(config))
 
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from evaluation.response_fit import Predictions, deciles, judge_predictions, own_mean_rate
 from experiments.config import Config
-from experiments.history import PreparedHistory
+from experiments.history import PreparedHistory, recent_surprises
 from history.panel import Panel
 from history.splits import Split
 from simulators.fit import FIRST_CAMPAIGN_WEEK, campaign_types, customer_weeks, targeted_campaigns
@@ -15,15 +16,21 @@ from simulators.redemption import fit_redemption
 from simulators.response import ResponseModel
 
 
-def judge_visits(response: ResponseModel, panel: Panel, split: Split) -> dict[str, Any] | None:
-    """Judge the chance of a visit next week, beside each customer's own mean rate before the split's weeks."""
+def judge_visits(response: ResponseModel, history: PreparedHistory) -> dict[str, Any] | None:
+    """Judge the test customers' chance of a visit next week, beside each one's own mean rate before the test weeks.
+
+    As in the market, the chances stand on the level of the customers' last weeks before.
+    """
+    panel, split = history.panel, history.splits.test
     rows = customer_weeks(panel, split)
     past = (panel.events.baskets[split.customers][:, 1 : split.weeks.start] > 0).astype(np.float64)
+    level = recent_surprises(response, panel, split, split.weeks.start)
+    logits = [baseline.visit_logit + level.visit for baseline in response.baseline_of_all(rows.features)]
     return judge_predictions(
         Predictions(
             customer=rows.customer.numpy(),
             outcome=(rows.baskets > 0).double().numpy(),
-            predicted=mean_visit_probability(response, rows.features).double().numpy(),
+            predicted=torch.sigmoid(torch.stack(logits)).mean(dim=0).double().numpy(),
             reference=own_mean_rate(past, len(split.weeks)),
         )
     )

@@ -1,6 +1,6 @@
 """From the panel to a fitted world: cut one split's rows, fit its models, say where each number came from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from history.features import taste
-from history.panel import Panel, states_before
+from history.features import features, taste
+from history.panel import Panel, states_before, week_events
+from history.parts import newcomers_before
 from history.splits import Split
 from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response
 from simulators.observation import Observer
@@ -49,7 +50,7 @@ def fit_world(
     campaigns = targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
     redemption = fit_redemption(campaigns, config.members, seed)
     rows = customer_weeks(panel, split)
-    response = fit_response(rows, redemption, config, seed)
+    response = fit_response(rows, redemption, config, seed, newcomer_weeks(panel, split))
     observer = Observer(response.mean, response.scale)
     return Fit(FittedWorld(response, observer, categories), redemption)
 
@@ -74,6 +75,30 @@ def customer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
         taste=torch.stack(shares, dim=1).flatten(0, 1),
         category_spend=cut(events.category_spend),
     )
+
+
+def newcomer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
+    """Cut a split's weeks of customers as if they were new: all before their last one to four weeks hidden."""
+    events, chosen = panel.events, torch.zeros(panel.events.n, dtype=torch.bool)
+    chosen[torch.from_numpy(split.customers)] = True
+    parts = []
+    for position in split.weeks:
+        state, new = newcomers_before(events, position)
+        rows = torch.nonzero(new & chosen).squeeze(1)
+        known, week = state.take(rows), week_events(events, position)
+        parts.append(
+            CustomerWeeks(
+                customer=rows,
+                week=torch.full_like(rows, position),
+                features=features(known),
+                baskets=week.baskets[rows],
+                spend=week.spend[rows],
+                promo_spend=week.promo_spend[rows],
+                taste=taste(known),
+                category_spend=week.category_spend[rows],
+            )
+        )
+    return CustomerWeeks(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(CustomerWeeks)))
 
 
 def targeted_campaigns(

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from campaigns.errors import InputError
 from history.features import FEATURES
 from simulators.redemption import RedemptionModel, bootstrap_weights
-from simulators.response import HEADS, MAX_Z, Family, ResponseModel, forward, n_inputs
+from simulators.response import HEADS, Family, ResponseModel, capped, forward, n_inputs, standardise
 from simulators.shocks import Surprises, fit_shocks, no_shocks
 from simulators.shopping import spend_given_visit
 from simulators.visit import VisitModel, plain_visit
@@ -62,9 +62,25 @@ class CustomerWeeks:
     def where(self, keep: Tensor) -> "CustomerWeeks":
         return CustomerWeeks(*(getattr(self, f.name)[keep] for f in fields(self)))
 
+    def and_also(self, other: "CustomerWeeks") -> "CustomerWeeks":
+        return CustomerWeeks(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
-def fit_response(rows: CustomerWeeks, redemption: RedemptionModel, config: ResponseConfig, seed: int) -> ResponseModel:
+
+def fit_response(
+    rows: CustomerWeeks,
+    redemption: RedemptionModel,
+    config: ResponseConfig,
+    seed: int,
+    newcomers: CustomerWeeks | None = None,
+) -> ResponseModel:
     """Fit and calibrate a response ensemble on one split's customers and weeks.
+
+    Args:
+        rows: Customer by customer, each with the same weeks.
+        redemption: Who redeems.
+        config: Of the ensemble.
+        seed: Same seed, same fit.
+        newcomers: Weeks of the same customers as if they were new, from which the ensemble learns as well.
 
     Raises:
         InputError: there are too few visits to learn from.
@@ -75,11 +91,14 @@ def fit_response(rows: CustomerWeeks, redemption: RedemptionModel, config: Respo
             f"history: only {visits} customer-weeks with a visit in this split; at least 200 are needed to fit a "
             "response model, so give a longer history or more customers"
         )
-    mean, scale = rows.features.mean(dim=0), rows.features.std(dim=0).clamp(min=1e-3)
+    together = rows if newcomers is None else rows.and_also(newcomers)
+    seen = capped(together.features)
+    mean, scale = seen.mean(dim=0), seen.std(dim=0).clamp(min=1e-3)
     generator = torch.Generator().manual_seed(seed)
     chosen = _calibration_customers(rows.customer, config.calibration_share, generator)
     fitted, kept_out = rows.where(~chosen[rows.customer]), rows.where(chosen[rows.customer])
-    layers, spread = _fit_ensemble(fitted, (mean, scale), config, generator)
+    learned_from = together.where(~chosen[together.customer])
+    layers, spread = _fit_ensemble(learned_from, (mean, scale), config, generator)
     raw = ResponseModel(
         family=config.family,
         mean=mean,
@@ -128,7 +147,7 @@ def _fit_ensemble(
     sizes = [n_inputs(config.family), *([config.hidden] * 2 if config.family is Family.NETWORK else []), len(HEADS)]
     weights, biases = _initial_layers(sizes, config.members, generator)
     spread = _Spread(torch.tensor(1.0, requires_grad=True), torch.tensor(0.5, requires_grad=True))
-    z = ((rows.features - moments[0]) / moments[1]).clamp(-MAX_Z, MAX_Z)
+    z = standardise(rows.features, *moments)
     customer_weight = bootstrap_weights(rows.customer, config.members, generator)
     steps = config.epochs * (len(rows) // config.batch + 1)
     learned = [*weights, *biases, spread.log_size, spread.basket_slope]

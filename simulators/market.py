@@ -4,7 +4,7 @@ Every customer is carried twice: as they are under the campaign, and as their sh
 live through the same random draws, so their difference is the uplift, and nothing else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,15 +15,18 @@ from campaigns.errors import InputError
 from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Facts, Rules, allowed
 from history.features import exposure_rate, features
-from history.state import State, WeekEvents, advance
+from history.state import State, WeekEvents, advance, where_state
 from simulators.lift import apply_lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
 from simulators.response import Baseline, ResponseModel
+from simulators.scenario import Population, Season
 from simulators.shocks import NO_LEVEL, Level
 from simulators.shopping import Bought, Noise, expected_spend, shop, with_traits
 from simulators.visit import VisitModel, category_shares, promo_share
 
+ABSENT = -30.0
+"""Logit of a visit by somebody who is not a customer of the shop."""
 UNLIMITED = 2**53
 """Budget that never binds [cents]."""
 
@@ -64,6 +67,8 @@ class MarketState:
     shock: Tensor  # common to a cohort this week: logit of a visit, log extra baskets, log spend, (3, g)
     trait_baskets: Tensor  # what lasts of a customer beyond what is known, standard normal, (n,)
     trait_spend: Tensor  # the same, (n,)
+    here: Tensor  # is a customer of the shop, (n,), bool
+    gone: Tensor  # left for good, (n,), bool
     member: Tensor  # ensemble member, (n,), int64
     effects: Effects  # taken per customer
     week: int  # weeks since the campaign began
@@ -92,6 +97,7 @@ class Outcome:
     realised_cost: Tensor
     realised_net: Tensor
     realised_shadow_net: Tensor
+    happened: WeekEvents  # the customers' week as the history would have recorded it
 
     @property
     def uplift(self) -> Tensor:
@@ -105,6 +111,10 @@ class Market:
     Attributes:
         stock_share: Part of the catalog's stock that one cohort of this market gets (its size over the shop's).
         level: What its customers lately did beyond what the response model predicts of them.
+        population: Who comes and goes.
+        season: What the campaign's weeks bring beyond what the history shows.
+        cleared: The category whose stock is cleared, and which is therefore promoted to everybody; None for none.
+        shops: On how many shops each person buys; their rows are contiguous, and share consent and contact cap.
     """
 
     response: ResponseModel
@@ -116,6 +126,10 @@ class Market:
     horizon: Horizon
     stock_share: float = 1.0
     level: Level = NO_LEVEL
+    population: Population = field(default_factory=Population)
+    season: Season = field(default_factory=Season)
+    cleared: int | None = None
+    shops: int = 1
 
     @property
     def n_actions(self) -> int:
@@ -149,15 +163,23 @@ def open_market(
         weeks_left=zero,
         age=zero,
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
-        promoted=choose_category(market.categories, start),
+        promoted=_promoted(market, start),
         redeem_hazard=market.response.redemption_logit(features(start), member),
         member=member,
         shock=torch.zeros(3, cohorts, device=device),
         trait_baskets=torch.zeros(n, device=device),
         trait_spend=torch.zeros(n, device=device),
+        here=market.population.here_at_first(draw),
+        gone=torch.zeros(n, dtype=torch.bool, device=device),
         effects=market.effects.take(draw),
         week=0,
     )
+
+
+def _promoted(market: Market, start: State) -> Tensor:
+    if market.cleared is None:
+        return choose_category(market.categories, start)
+    return torch.full_like(start.weeks_seen, market.cleared, dtype=torch.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,18 +194,27 @@ class Sight:
 def look(market: Market, state: MarketState) -> Sight:
     """Look at the customers before the week."""
     wallet = open_wallet(market.categories, state.customer, state.promoted)
+    contacts = state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1)
+    campaign = torch.full_like(state.here, state.week < market.horizon.campaign_weeks)
     facts = Facts(
         basket=to_cents(wallet.basket),
         category_eligible=to_cents(wallet.basket * wallet.share),
         margin_bp=torch.round(wallet.margin * 10_000).to(torch.int64),
-        recent_contacts=state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1),
+        recent_contacts=of_person(contacts, market.shops),
         live=state.weeks_left > 0,
         weeks_since_visit=state.customer.weeks_since_visit,
-        reachable=torch.full_like(state.offer, state.week < market.horizon.campaign_weeks, dtype=torch.bool),
+        reachable=campaign & state.here,
         budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
         stock_left=market.columns.stock,
     )
     return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))
+
+
+def of_person(values: Tensor, shops: int) -> Tensor:
+    """Sum a value over the rows of each person, one row per shop, and give it to each of them, shape (n,)."""
+    if shops == 1:
+        return values
+    return values.view(-1, shops).sum(dim=1, keepdim=True).expand(-1, shops).reshape(-1)
 
 
 def per_customer(of_cohort: Tensor, n: int) -> Tensor:
@@ -204,44 +235,45 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     Returns:
         The state after the week, and what happened.
     """
-    wallet = sight.wallet
+    wallet, visit = sight.wallet, market.response.visit
     permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
     state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
     state = _shake(market, state, noise)
     own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
     touched = apply_lift(own, other, lift)
-    visit = market.response.visit
-    bought = shop(visit, touched, noise)
-    visited, spend = bought.visited, bought.spend
-    intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
-    price = _price(market, state, wallet, spend / bought.baskets)
-    promo = price.cost
-    redeemed, fill = _serve(market, state, intent & (promo > 0), noise)
+    bought, alone = shop(visit, touched, noise), shop(visit, other, noise)
+    live = state.weeks_left > 0
+    price = _price(market, state, wallet, bought.spend / bought.baskets)
+    intent = bought.visited & live & (noise.redeem < lift.redeem_chance)
+    redeemed, fill = _serve(market, state, intent & (price.cost > 0), noise)
     contact = market.columns.contact[made].to(torch.float32) / 100.0
-    chance = torch.sigmoid(touched.visit_logit)
-    cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
-    paid = torch.where(redeemed, promo, torch.zeros_like(promo))
-    alone = shop(visit, other, noise)
+    cost = torch.sigmoid(touched.visit_logit) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
+    paid = torch.where(redeemed, price.cost, torch.zeros_like(price.cost))
+    saved = torch.where(redeemed, price.discount, torch.zeros_like(price.cost)) / 100.0
+    happened = _events(visit, state.customer, wallet, bought, noise, Deal(saved, redeemed, made > 0))
+    nothing = torch.zeros_like(redeemed)
+    shadowed = _events(visit, state.shadow, wallet, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
     outcome = Outcome(
         offer=made,
         violation=~permitted,
-        visited=visited,
+        visited=bought.visited,
         redeemed=redeemed,
-        spend=spend * visited,
+        spend=happened.spend,
         cost=cost,
         net=wallet.margin * expected_spend(visit, touched) - cost,
         shadow_net=wallet.margin * expected_spend(visit, other),
         realised_cost=paid / 100.0 + contact,
-        realised_net=wallet.margin * spend * visited - paid / 100.0 - contact,
-        realised_shadow_net=wallet.margin * alone.spend * alone.visited,
+        realised_net=wallet.margin * happened.spend - paid / 100.0 - contact,
+        realised_shadow_net=wallet.margin * shadowed.spend,
+        happened=happened,
     )
-    saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
-    happened = _events(visit, state.customer, wallet, bought, noise, Deal(saved, redeemed, made > 0))
-    nothing = torch.zeros_like(redeemed)
-    shadowed = _events(visit, state.shadow, wallet, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
-    settled = _settle(state, redeemed, paid)
-    return replace(settled, customer=advance(state.customer, happened), shadow=advance(state.shadow, shadowed)), outcome
+    after = replace(
+        _settle(state, redeemed, paid),
+        customer=advance(state.customer, happened),
+        shadow=advance(state.shadow, shadowed),
+    )
+    return _come_and_go(market, state, after, noise), outcome
 
 
 def terminal_value(market: Market, state: MarketState) -> Tensor:
@@ -261,6 +293,7 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
 def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
     """Send the offers that the budget still covers in the worst case; earlier turns are served first."""
     shape = state.ledger.reserved.shape
+    wanted = _one_per_person(wanted, noise, market.shops)
     worst = market.columns.cap[wanted] + market.columns.contact[wanted]
     ledger, granted = state.ledger.grant(worst.view(shape), noise.turn.view(shape))
     made = torch.where(granted.view(-1), wanted, torch.zeros_like(wanted))
@@ -275,6 +308,15 @@ def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> t
     return state, made
 
 
+def _one_per_person(wanted: Tensor, noise: Noise, shops: int) -> Tensor:
+    """Keep one new offer per person and week: that of the shop whose turn comes first."""
+    if shops == 1:
+        return wanted
+    turn = torch.where(wanted > 0, noise.turn, torch.full_like(noise.turn, 2.0)).view(-1, shops)
+    first = turn == turn.min(dim=1, keepdim=True).values
+    return torch.where(first.view(-1), wanted, torch.zeros_like(wanted))
+
+
 def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
     """Age the live offers; give back what a redeemed or expired one no longer owes."""
     shape = state.ledger.reserved.shape
@@ -287,6 +329,21 @@ def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
         age=state.age + 1,
         ledger=state.ledger.commit(paid.view(shape)).release(ended.view(shape)),
         week=state.week + 1,
+    )
+
+
+def _come_and_go(market: Market, before: MarketState, after: MarketState, noise: Noise) -> MarketState:
+    """Let customers join and leave for good; of those who are not here nothing changes."""
+    if not market.population.moves:
+        return after
+    here, joins = before.here, ~before.here & ~before.gone & (noise.come < market.population.arrival)
+    leaves = here & (noise.leave < market.population.churn)
+    return replace(
+        after,
+        customer=where_state(here, after.customer, before.customer),
+        shadow=where_state(here, after.shadow, before.shadow),
+        here=(here | joins) & ~leaves,
+        gone=before.gone | leaves,
     )
 
 
@@ -305,12 +362,13 @@ def _baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseli
     both = torch.cat([seen, features(state.shadow)])
     base = market.response.baseline(both, torch.cat([state.member, state.member]))
     visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
-    level = market.level
+    level, season = market.level, market.season.at(state.week)
+    logit = base.visit_logit + visit + (level.visit + season[0])
     base = replace(
         base,
-        visit_logit=base.visit_logit + visit + level.visit,
+        visit_logit=torch.where(_twice(state.here), logit, torch.full_like(logit, ABSENT)),
         extra_baskets=base.extra_baskets * torch.exp(baskets + level.baskets),
-        spend_log_mean=base.spend_log_mean + spend + level.spend,
+        spend_log_mean=base.spend_log_mean + spend + (level.spend + season[1]),
     )
     base = with_traits(market.response.visit, base, _twice(state.trait_baskets), _twice(state.trait_spend))
     return base.rows(slice(None, state.n)), base.rows(slice(state.n, None))

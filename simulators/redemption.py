@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from history.features import FEATURES
+from simulators.response import capped
 
 Z_LIMIT: Final = 5.0
 RIDGE: Final = 10.0
@@ -102,7 +103,7 @@ def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> Red
         coefficients = torch.zeros(members, width + 3, dtype=torch.float64)
         coefficients[:, -1] = torch.logit(torch.tensor(FALLBACK))
         return RedemptionModel(torch.zeros(width), torch.ones(width), coefficients, learned=False)
-    raw = torch.cat([campaigns.features, campaigns.terms], dim=1)
+    raw = torch.cat([capped(campaigns.features), campaigns.terms], dim=1)
     mean, scale = raw.mean(dim=0), raw.std(dim=0).clamp(min=1e-3)
     fixed, aged = _designs(campaigns, mean, scale)
     row, week = torch.nonzero(campaigns.at_risk & campaigns.visited, as_tuple=True)
@@ -135,7 +136,7 @@ def _newton(x: Tensor, outcome: Tensor, weight: Tensor) -> Tensor:
 
 def _designs(campaigns: TargetedCampaigns, mean: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return what does not change over a campaign's life, (n, .), and what its age is, (w, 3) with a 1."""
-    raw = torch.cat([campaigns.features, campaigns.terms], dim=1)
+    raw = torch.cat([capped(campaigns.features), campaigns.terms], dim=1)
     weeks = campaigns.followed.shape[1]
     aged = torch.cat([_age(weeks), torch.ones(weeks, 1)], dim=1)
     return ((raw - mean) / scale).clamp(-Z_LIMIT, Z_LIMIT).double(), aged.double()

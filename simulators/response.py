@@ -23,12 +23,13 @@ TREATED: Final = frozenset(
         "contacts_8w",
         "weeks_since_redemption",
         "pantry",
-        "weeks_seen",
     }
 )
 """Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
 BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)
 HEADS: Final = ("visit_logit", "extra_baskets_log_rate", "spend_log_mean", "spend_log_sd")
+KNOWN_WEEKS: Final = 12.0
+"""Weeks after which it no longer counts how long a customer is known: all of a history are known equally long."""
 MAX_Z: Final = 5.0
 """Standardised features are held within this many standard deviations: no extrapolation beyond the history."""
 MAX_LOG_SPEND: Final = math.log(2000.0)
@@ -85,7 +86,7 @@ class ResponseModel:
         return self.weights[0].shape[0]
 
     def standardise(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) / self.scale).clamp(-MAX_Z, MAX_Z)
+        return standardise(features, self.mean, self.scale)
 
     def baseline(self, features: Tensor, member: Tensor) -> Baseline:
         """Return the baseline of customers, each by its own member of the ensemble.
@@ -136,6 +137,17 @@ class ResponseModel:
             spend_log_mean=(mean + self.calibration[2]).clamp(max=MAX_LOG_SPEND),
             spend_log_sd=torch.exp(sd.clamp(-2.0, 0.7)),
         )
+
+
+def standardise(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Return features as the models see them, shape (n, n_features)."""
+    return ((capped(features) - mean) / scale).clamp(-MAX_Z, MAX_Z)
+
+
+def capped(features: Tensor) -> Tensor:
+    """Hold the last feature, how long a customer is known, at `KNOWN_WEEKS`."""
+    known = features[:, -1:].clamp(max=math.log1p(KNOWN_WEEKS))
+    return torch.cat([features[:, :-1], known], dim=1)
 
 
 def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:
