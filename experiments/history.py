@@ -29,8 +29,8 @@ from simulators.worlds import MarketConfig
 
 FEWEST = 20
 """Fewest rows that a campaign begins from."""
-LAPSED = 3.0
-"""Usual gaps between visits after which a silent customer counts as lapsing."""
+LAPSED = 4.0
+"""Weeks of silence, longer than the customer's usual gap between visits, after which one counts as lapsing."""
 LEVEL_WEEKS = 8
 """Weeks before a campaign that tell on which level its customers are."""
 
@@ -121,7 +121,8 @@ def _of_audience(state: State, audience: Audience) -> torch.Tensor:
     if audience is Audience.EVERYBODY:
         return torch.ones(state.n, dtype=torch.bool)
     usual = 1.0 / visit_rates(state)[:, 3].clamp(min=1.0 / NEVER)
-    return (state.weeks_since_visit >= LAPSED * usual) & (state.weeks_since_visit < NEVER)
+    silent = state.weeks_since_visit
+    return (silent >= LAPSED) & (silent > usual) & (silent < NEVER)
 
 
 def recent_surprises(response: ResponseModel, panel: Panel, split: Split, position: int) -> Level:

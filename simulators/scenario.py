@@ -19,7 +19,7 @@ class Audience(Enum):
 
     EVERYBODY = "everybody"
     NEW = "new"  # known to the shop for at most four weeks
-    LAPSING = "lapsing"  # silent for longer than is usual for them
+    LAPSING = "lapsing"  # silent for four weeks or more, and longer than is usual for them
 
 
 @dataclass

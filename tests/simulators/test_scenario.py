@@ -86,6 +86,7 @@ def test_a_category_that_the_shop_does_not_have_cannot_be_cleared() -> None:
 
 def test_a_person_on_two_shops_gets_one_offer_a_week_and_one_cap(pool: State) -> None:
     market = market_with(shops=2)
+    window = market.rules.contact_window_weeks
     cap = market.rules.contact_cap
     total = torch.zeros(pool.n // 2)
     for before, sight, outcome, after in live(market, open_at(market, pool), ask_dearest, weeks=8):
