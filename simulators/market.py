@@ -87,6 +87,7 @@ class Outcome:
     realised_cost: Tensor
     realised_net: Tensor
     realised_shadow_net: Tensor
+    happened: WeekEvents  # the customers' week as the history would have recorded it
 
     @property
     def uplift(self) -> Tensor:
@@ -217,6 +218,8 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
     paid = torch.where(redeemed, promo, torch.zeros_like(promo))
     shadow_visited, shadow_baskets, shadow_spend = shop(other, noise)
+    saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
+    happened = _events(state.customer, wallet, visited, baskets, spend, saved, redeemed, made)
     outcome = Outcome(
         offer=made,
         violation=~permitted,
@@ -229,9 +232,8 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
         realised_cost=paid / 100.0 + contact,
         realised_net=wallet.margin * spend * visited - paid / 100.0 - contact,
         realised_shadow_net=wallet.margin * shadow_spend * shadow_visited,
+        happened=happened,
     )
-    saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
-    happened = _events(state.customer, wallet, visited, baskets, spend, saved, redeemed, made)
     nothing = torch.zeros_like(saved)
     alone = _events(
         state.shadow, wallet, shadow_visited, shadow_baskets, shadow_spend, nothing, nothing > 0, torch.zeros_like(made)
