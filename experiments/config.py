@@ -94,6 +94,8 @@ class ExportConfig:
     agent: str = "auto"  # the best on validation, or the name of a trained agent
     draws: int = 200  # of the effects behind each customer's interval
     rules: int = 32  # most leaves of the readable tree
+    override_fidelity: str = ""
+    """Why a policy is published although its market does not behave like the customers; kept in its manifest."""
 
     def __post_init__(self) -> None:
         if self.draws < 200:

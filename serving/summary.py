@@ -66,8 +66,20 @@ def honesty(data: ReportData) -> str:
         sure = "The interval includes zero: the offers may bring nothing."
     assumed = sum(row.origin == "assumed" for row in data.provenance)
     return (
-        f"{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
+        f"{_fidelity(data)}{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
         f"{len(data.provenance)} numbers are assumed, not learned from this shop: the table below says from where."
+    )
+
+
+def _fidelity(data: ReportData) -> str:
+    """Return the warning that a market which did not pass its fidelity check owes; nothing where it passed."""
+    gate = data.manifest.get("fidelity")
+    if gate is None or gate["override"] is None:
+        return ""
+    found = "did not show" if gate["verdict"] == "NOT MEASURED" else f"failed {len(gate['failed'])} checks of whether"
+    return (
+        f"Warning: the simulated market {found} {'that ' if not gate['failed'] else ''}it behaves like the customers; "
+        f"published all the same because: {gate['override'].rstrip('.')}. "
     )
 
 

@@ -32,6 +32,7 @@ SMALL = (
     "evaluate.validation_worlds=2",
     "evaluate.validation_prices=[0,1]",
     "evaluate.fidelity_runs=2",
+    "export.override_fidelity='a fabricated shop of 45 weeks'",
     "budget.curve=[0,1,4]",
     "run.jobs=1",
 )
