@@ -23,7 +23,8 @@ def gaps_of(lives: Trajectories) -> Floats:
     visits = (lives.baskets > 0).reshape(-1, lives.weeks)
     row, week = np.nonzero(visits)
     same = row[1:] == row[:-1]
-    return (week[1:] - week[:-1])[same].astype(np.float64)
+    gaps: Floats = (week[1:] - week[:-1])[same].astype(np.float64)
+    return gaps
 
 
 def basket_values_of(lives: Trajectories) -> Floats:

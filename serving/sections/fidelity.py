@@ -21,7 +21,7 @@ SERIES_WORDS: Final = {
 SHAPE_WORDS: Final = {
     "gap": ("Weeks between visits", "weeks"),
     "basket_value": ("Value of a basket", ""),
-    "baskets": ("Baskets in a week with a visit", "baskets"),
+    "baskets": ("Baskets, weeks with any", "baskets"),
 }
 STATUS_WORDS: Final = {"pass": "passed", "fail": "FAILED", "not measured": "not measured"}
 FAMILY_WORDS: Final = {
