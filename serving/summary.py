@@ -76,10 +76,11 @@ def _fidelity(data: ReportData) -> str:
     gate = data.manifest.get("fidelity")
     if gate is None or gate["override"] is None:
         return ""
-    found = "did not show" if gate["verdict"] == "NOT MEASURED" else f"failed {len(gate['failed'])} checks of whether"
+    unknown = "nothing shows that the simulated market behaves like the customers"
+    failed = f"the simulated market failed {len(gate['failed'])} checks of whether it behaves like the customers"
     return (
-        f"Warning: the simulated market {found} {'that ' if not gate['failed'] else ''}it behaves like the customers; "
-        f"published all the same because: {gate['override'].rstrip('.')}. "
+        f"Warning: {failed if gate['failed'] else unknown}; published all the same because: "
+        f"{gate['override'].rstrip('.')}. "
     )
 
 
