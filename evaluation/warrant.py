@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from campaigns.errors import InputError
 from evaluation.estimate import Estimate, estimate_mean
 from evaluation.foresight import Foresight, plan_with, simulate_futures
-from evaluation.planning import Choose, greedy, no_offer, play_out, with_ample_stock
+from evaluation.planning import Choose, greedy, greedy_at_a_glance, no_offer, play_out, with_ample_stock
 from history.state import State
 from simulators.market import Market
 
@@ -21,7 +21,7 @@ CAUTIONS = (0.02, 0.1)
 """How much a plan must hope for before it departs from greedy [usual weeks' margins]; the best is chosen apart."""
 
 
-CHOOSING = 4
+CHOOSING = 2
 """Draws under which a plan is chosen."""
 
 
@@ -30,8 +30,8 @@ class WarrantConfig:
     """How much is simulated before planning is judged."""
 
     customers: int = 400  # judged
-    draws: int = 12  # of the effects, each lived under by all of them
-    lessons: int = 600  # customers whose simulated futures are learned from
+    draws: int = 6  # of the effects, each lived under by all of them
+    lessons: int = 400  # customers whose simulated futures are learned from
 
     def __post_init__(self) -> None:
         if self.customers < 2 or self.draws < 2 or self.lessons < 2:
@@ -65,7 +65,7 @@ def judge_warrant(market: Market, pool: State, config: WarrantConfig, seed: int)
     """
     where = _Where(with_ample_stock(market), pool, config, np.random.default_rng(seed))
     patient = where.best(_plans(where, no_offer, seed), seed + 11)
-    looking = where.best(_plans(where, greedy, seed), seed + 11)
+    looking = where.best(_plans(where, greedy_at_a_glance, seed), seed + 11)
     best = max(patient, looking, key=lambda plan: plan.hoped)
     gains: dict[str, Floats] = {}
     offers: dict[str, float] = {}

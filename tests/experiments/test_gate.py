@@ -23,9 +23,10 @@ pytestmark = pytest.mark.xdist_group("tiny_run")
 
 
 def found(**values: float | None) -> dict[str, Any]:
-    return judge_metrics(
-        [Metric(name, f"words of {name}", value, 0.65, required=True, why_not="too short") for name, value in values.items()]
-    )  # fmt: skip
+    metrics = [
+        Metric(n, f"words of {n}", value, 0.65, required=True, why_not="too short") for n, value in values.items()
+    ]
+    return judge_metrics(metrics)
 
 
 def test_a_faithful_market_needs_no_reason_and_its_manifest_says_so() -> None:
@@ -36,7 +37,7 @@ def test_a_faithful_market_needs_no_reason_and_its_manifest_says_so() -> None:
 
 @pytest.mark.parametrize("reason", ["", "  ", "\n"])
 def test_an_unfaithful_market_is_refused_by_name_and_an_empty_reason_is_none(reason: str) -> None:
-    with pytest.raises(InputError, match="failed auc, ks; .*export.override_fidelity"):
+    with pytest.raises(InputError, match=r"failed auc, ks; .*export\.override_fidelity"):
         pass_gate(found(auc=0.9, ks=0.8, gap=0.1), reason)
     assert fidelity_line(found(auc=0.9)) == "fidelity of the market: FAIL: failed auc"
 
