@@ -29,8 +29,8 @@ CHOOSING = 2
 class WarrantConfig:
     """How much is simulated before planning is judged."""
 
-    customers: int = 400  # judged
-    draws: int = 6  # of the effects, each lived under by all of them
+    customers: int = 300  # judged
+    draws: int = 8  # of the effects, each lived under by all of them
     lessons: int = 400  # customers whose simulated futures are learned from
 
     def __post_init__(self) -> None:
