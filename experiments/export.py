@@ -21,6 +21,7 @@ from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
 from experiments.evaluate import load_policies, read_evaluation
+from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
 from experiments.history import PreparedHistory, full_weeks, load_history, recent_surprises, starting_states
 from experiments.main import choose_device, main, run_folder
@@ -55,6 +56,7 @@ def run_export(config: Config) -> Path:
     require_same_inputs(folder / "evaluate", "evaluate", inputs)
     require_settings(fit_step(config), ignored=("seed", "threads"))
     require_source(config)
+    gate = pass_gate(read_fidelity(folder), config.export.override_fidelity)
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)
@@ -64,7 +66,7 @@ def run_export(config: Config) -> Path:
     profiles = profile_customers(where.market.categories, where.start, customer_ids, history.quality.currency)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
-    manifest = _manifest(config, chosen, priced, hard, evaluation, folder)
+    manifest = {**_manifest(config, chosen, priced, hard, evaluation, folder), "fidelity": gate}
     rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
     suffix = f"-{config.budget.name}" if config.budget.name else ""
     policy, page = folder / f"policy{suffix}", folder / f"report{suffix}.html"
@@ -198,7 +200,6 @@ def _report(
             "customers": profiles,
             "policy": rows,
             "response": evaluation["response"],
-            "fidelity": evaluation["fidelity"],
             "agents": evaluation["agents"],
             "curve": evaluation["curve"],
             "chosen": chosen.agent,
@@ -215,14 +216,11 @@ def _report(
 
 
 def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[str]:
-    inside, weeks = evaluation["fidelity"]["weeks_inside"], len(evaluation["fidelity"]["weeks"])
     return [
         "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
         "busy customers. Two markets that share these assumptions agree more than the world would.",
         verdict(evaluation["agents"]),
         margin_note(evaluation["agents"], config.market.margin),
-        f"Left to itself, the training market holds {inside['active']} of {weeks} held-out weeks of active customers "
-        f"and {inside['spend']} of {weeks} of spend inside its 90 % band.",
         f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "
         "expected cost meets.",
     ]

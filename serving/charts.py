@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from serving.figures import FAINT, INK, SERIES, Chart, draw
-from serving.report_data import AgentScore, Band, Budget, CurvePoint, Decile, Fidelity, Response
+from serving.report_data import AgentScore, Budget, CurvePoint, Decile, Response
 from serving.words import decimal, percent, signed_money
 
 RECENCY_EDGES: Final = (0, 1, 2, 4, 8, 13)
@@ -108,37 +108,6 @@ def _calibration(ax: Axes, title: str, unit: str, deciles: Sequence[Decile]) -> 
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     ax.grid()
-
-
-def fidelity_chart(fidelity: Fidelity, currency: str) -> Chart:
-    """Draw the market run free beside what really happened in held-out weeks."""
-
-    def paint(axes: list[Axes]) -> None:
-        panels = (("Active customers", "customers", fidelity.active), ("Spend", currency, fidelity.spend))
-        for ax, (title, unit, band) in zip(axes, panels, strict=True):
-            _band(ax, fidelity.weeks, band)
-            ax.set(title=title, xlabel="week", ylabel=f"{unit} per week")
-
-    inside, n = fidelity.weeks_inside, len(fidelity.weeks)
-    see = (
-        f"The line is what really happened, the band holds 90 % of the simulated runs. It contains the truth in "
-        f"{inside['active']} of {n} weeks for active customers and in {inside['spend']} of {n} for spend; "
-        f"a faithful market would reach about {0.9 * n:.0f}."
-    )
-    alt = "Recorded active customers and spend per week, with the 90 % band of the market"
-    return Chart(draw("fidelity", (8.2, 3.2), 2, paint), alt, see)
-
-
-def _band(ax: Axes, weeks: Sequence[int], band: Band) -> None:
-    ax.fill_between(weeks, band.lo, band.hi, color=SERIES[0], alpha=0.25, lw=0, label="market, 90 % band")
-    ax.plot(weeks, band.mean, color=SERIES[0], ls="--", lw=1.5, label="market, mean")
-    ax.plot(weeks, band.truth, color=INK, marker="o", ms=4, label="recorded")
-    low, high = min(*band.lo, *band.truth), max(*band.hi, *band.truth)
-    ax.set_ylim(low - 0.4 * (high - low), high + 0.7 * (high - low) + 1e-9)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    ax.grid(axis="y")
-    ax.legend(loc="upper center", ncols=2, fontsize=9)
 
 
 def forest_chart(agents: Sequence[AgentScore], chosen: str, currency: str) -> Chart:

@@ -91,7 +91,6 @@ def _charts(data: ReportData) -> dict[str, Chart | None]:
         "offers": charts.offers_chart(data.policy["offer_label"]),
         "rfm": charts.rfm_chart(data.customers, currency),
         "calibration": charts.calibration_chart(data.response, currency),
-        "fidelity": charts.fidelity_chart(data.fidelity, currency),
         "forest": charts.forest_chart(data.agents, data.chosen, currency),
         "curve": charts.curve_chart(data.curve, data.budget, data.chosen, currency),
     }

@@ -133,6 +133,7 @@ def targeted_campaigns(
         visited=baskets[customer.unsqueeze(1), week.clamp(max=panel.n_weeks - 1)] > 0,
         redeemed_in=followed & (week == redeemed.unsqueeze(1)),
         ended=begin + length <= until,
+        begin=begin,
         kind=torch.from_numpy(np.searchsorted(campaign_types(targeting), rows["campaign_type"].to_numpy(dtype=str))),
     )
 

@@ -33,6 +33,7 @@ class TargetedCampaigns:
     redeemed_in: Tensor  # for the first time, (n, w), bool
     kind: Tensor  # code of the campaign's type, (n,), int64
     ended: Tensor  # all of its weeks were seen, (n,), bool; else it is censored
+    begin: Tensor  # position of its first week, (n,), int64
 
     def __len__(self) -> int:
         return self.customer.shape[0]
@@ -51,11 +52,19 @@ class TargetedCampaigns:
 
 @dataclass(frozen=True, eq=False)
 class RedemptionModel:
-    """Coefficients on standardised features, terms and age, then 1; shape (m, n_features + n_terms + 3)."""
+    """The ensemble of m members.
+
+    Attributes:
+        mean, scale: Standardise features and terms.
+        coefficients: On features, terms, age (2) and a constant, shape (m, n_features + n_terms + 3).
+        rate: Share of the weeks with a visit that brought the first redemption.
+        learned: Whether there was anything to learn from.
+    """
 
     mean: Tensor
     scale: Tensor
     coefficients: Tensor
+    rate: float
     learned: bool
 
     def hazard(self, campaigns: TargetedCampaigns) -> Tensor:
@@ -73,8 +82,11 @@ class RedemptionModel:
             campaigns: Of which only what was known at the start is used, and for how many weeks each was seen.
             visit: Chance of a visit in a week, as it was forecast at the start, shape (n,).
         """
-        survival = 1.0 - visit.double().unsqueeze(1) * self.hazard(campaigns) * campaigns.followed
-        return 1.0 - survival.prod(dim=1)
+        return _over_life(campaigns, visit, self.hazard(campaigns))
+
+    def mean_chance(self, campaigns: TargetedCampaigns, visit: Tensor) -> Tensor:
+        """Return the same if every customer redeemed alike in a week with a visit, shape (n,), float64."""
+        return _over_life(campaigns, visit, torch.full(campaigns.followed.shape, self.rate, dtype=torch.float64))
 
     def on_features(self, mean: Tensor, scale: Tensor) -> Tensor:
         """Hold the campaign's terms at their mean and its age at three weeks, and restate the rest.
@@ -87,6 +99,11 @@ class RedemptionModel:
         constant = self.coefficients[:, -1] + (slope * (mean - self.mean[:k])).sum(dim=1)
         constant = constant + self.coefficients[:, -3:-1] @ _age(3)[2].double()
         return torch.cat([slope * scale, constant.unsqueeze(1)], dim=1).float()
+
+
+def _over_life(campaigns: TargetedCampaigns, visit: Tensor, hazard: Tensor) -> Tensor:
+    survival = 1.0 - visit.double().unsqueeze(1) * hazard * campaigns.followed
+    return 1.0 - survival.prod(dim=1)
 
 
 def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> RedemptionModel:
@@ -102,7 +119,7 @@ def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> Red
     if float(campaigns.redeemed.sum()) < FEWEST:
         coefficients = torch.zeros(members, width + 3, dtype=torch.float64)
         coefficients[:, -1] = torch.logit(torch.tensor(FALLBACK))
-        return RedemptionModel(torch.zeros(width), torch.ones(width), coefficients, learned=False)
+        return RedemptionModel(torch.zeros(width), torch.ones(width), coefficients, FALLBACK, learned=False)
     raw = torch.cat([capped(campaigns.features), campaigns.terms], dim=1)
     mean, scale = raw.mean(dim=0), raw.std(dim=0).clamp(min=1e-3)
     fixed, aged = _designs(campaigns, mean, scale)
@@ -110,7 +127,8 @@ def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> Red
     x = torch.cat([fixed[row], aged[week]], dim=1)
     generator = torch.Generator().manual_seed(seed)
     weight = bootstrap_weights(campaigns.customer, members, generator)[:, campaigns.customer[row]].double()
-    return RedemptionModel(mean, scale, _newton(x, campaigns.redeemed_in[row, week].double(), weight), learned=True)
+    outcome = campaigns.redeemed_in[row, week].double()
+    return RedemptionModel(mean, scale, _newton(x, outcome, weight), float(outcome.mean()), learned=True)
 
 
 def bootstrap_weights(customer: Tensor, members: int, generator: torch.Generator) -> Tensor:

@@ -103,6 +103,7 @@ def campaigns_of(redeemed: Tensor, signal: Tensor | None = None) -> TargetedCamp
         redeemed_in=redeemed.view(-1, 1) > 0,
         kind=torch.zeros(n, dtype=torch.int64),
         ended=once.squeeze(1),
+        begin=torch.zeros(n, dtype=torch.int64),
     )
 
 
