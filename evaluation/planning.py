@@ -12,7 +12,7 @@ from history.state import State
 from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step, terminal_value
 from simulators.shopping import Noise, draw_noise
 
-LUCKS = 4
+LUCKS = 16
 """Weeks' lucks that an expected gain is the mean of."""
 Record = TypeVar("Record")
 Choose = Callable[[Market, MarketState, Sight, torch.Generator], Tensor]

@@ -39,15 +39,17 @@ def crps(sample: Floats, truth: Floats) -> Floats:
         truth: Shape (weeks,).
 
     Returns:
-        E|X - y| - E|X - X'| / 2 over the sample, in the unit of the truth, shape (weeks,).
+        E|X - y| - E|X - X'| / 2, in the unit of the truth, shape (weeks,); the second mean is over pairs of different
+        draws, so that a sample of 20 and one of 200 from the same forecast have the same expected score.
 
     Reference:
-        Gneiting & Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 102(477), 2007, eq. 21.
+        Gneiting & Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation", JASA 102(477), 2007, eq. 21;
+        Ferro, "Fair Scores for Ensemble Forecasts", Quarterly J. of the Royal Meteorological Society 140(683), 2014.
     """
     m = len(sample)
     ordered = np.sort(sample, axis=0)
     weight = 2.0 * np.arange(1, m + 1) - m - 1.0
-    spread = (weight[:, None] * ordered).sum(axis=0) / m**2  # E|X - X'| / 2
+    spread = (weight[:, None] * ordered).sum(axis=0) / max(m * (m - 1), 1)  # E|X - X'| / 2
     error: Floats = np.abs(sample - truth).mean(axis=0) - spread
     return error
 
