@@ -12,6 +12,7 @@ from campaigns.offers import Catalog
 from history.feedback import LoggedFeedback
 from history.panel import Panel, build_panel, states_before
 from history.prepare import load_prepared
+from history.purchases import Purchases
 from history.quality import Quality
 from history.splits import Split, SplitConfig, Splits, split_history
 from history.state import State, join_states
@@ -24,6 +25,7 @@ class PreparedHistory:
     targeting: pd.DataFrame
     quality: Quality
     splits: Splits
+    purchases: Purchases
 
 
 def load_history(folder: Path, config: SplitConfig) -> PreparedHistory:
@@ -31,7 +33,7 @@ def load_history(folder: Path, config: SplitConfig) -> PreparedHistory:
     prepared = load_prepared(folder)
     panel = build_panel(prepared.events)
     splits = split_history(panel.events.customer_ids, full_weeks(panel.n_weeks), config)
-    return PreparedHistory(panel, prepared.targeting, prepared.quality, splits)
+    return PreparedHistory(panel, prepared.targeting, prepared.quality, splits, prepared.purchases)
 
 
 def full_weeks(n_weeks: int) -> range:
