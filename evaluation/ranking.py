@@ -65,7 +65,7 @@ def rank(scores: Floats, relevant: Flags, candidates: Flags, k: int = 10) -> Ran
         ndcg=judged * (hit * discount).sum(axis=1) / best,
         precision=judged * hit.mean(axis=1),
         shown=shown,
-        candidates=candidates.any(axis=0),
+        candidates=np.asarray(candidates.any(axis=0), dtype=bool),
     )
 
 

@@ -35,7 +35,7 @@ BASELINES: Final = {"all": "buy_again", "repeat": "buy_again", "new": "popularit
 
 
 def judge_products(timeline: Timeline, recommender: Recommender, split: Split) -> dict[str, Any]:
-    """Compare all models on a split's customers, who are looked at before its weeks and judged by what they then buy."""
+    """Compare all models on a split's customers, looked at before its weeks and judged by what they then buy."""
     customers = split.customers[:MOST_CUSTOMERS]
     seen = timeline.moment(split.weeks.start, customers)
     bought = timeline.bought(split.weeks.start, split.weeks.stop, customers)

@@ -25,6 +25,7 @@ from experiments.fit import fit_step, market_terms
 from experiments.history import PreparedHistory, load_history
 from experiments.main import choose_device, main, run_folder
 from experiments.prepare import require_source
+from experiments.recommendation import FOLDER, name_items
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.sections import read_sections
 from experiments.train import Trained
@@ -63,6 +64,8 @@ def run_export(config: Config) -> Path:
     profiles = profile_customers(
         where.market.categories, where.start, history.panel.events.customer_ids, history.quality.currency
     )
+    items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"])
+    profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
     manifest = _manifest(config, chosen, priced, hard, evaluation, folder)

@@ -41,8 +41,8 @@ from simulators.recommender.storage import read_products, write_products
 FOLDER: Final = "recommender"
 OBJECTIVE: Final = (
     "A category counts by the margin that a small push would add: the chance that the customer would not buy there in "
-    f"the next {HORIZON} weeks anyway, times the margin of what they usually spend there. What is bought anyway is left "
-    "alone: promoting it only gives margin away."
+    f"the next {HORIZON} weeks anyway, times the margin of what they usually spend there. What is bought anyway counts "
+    "little: promoting it only gives margin away."
 )
 
 
@@ -106,7 +106,7 @@ def name_items(
     panel = history.panel
     habits = gather_habits(history.purchases, recommender.assortment, panel.events.n, panel.n_weeks)
     place = {name: index for index, name in enumerate(categories.names)}
-    position = promoted.map(place).to_numpy(np.int64)
+    position = np.asarray(promoted.map(place), dtype=np.int64)
     state = panel.state_before(panel.n_weeks)
     return promoted_items(recommender, history.purchases.products, habits, state, position)
 

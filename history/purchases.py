@@ -5,7 +5,7 @@ A line is one product in one basket. Money is kept as whole cents, as in `histor
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -113,7 +113,7 @@ def load_purchases(folder: Path) -> Purchases:
     try:
         counts = pd.read_parquet(folder / "purchases.parquet")
         products = pd.read_parquet(folder / "products.parquet")
-        columns = {name: counts[name].to_numpy(np.int64) for name in _COUNTS}
+        columns: dict[str, Any] = {name: counts[name].to_numpy(np.int64) for name in _COUNTS}
         products = products[["product_id", *ATTRIBUTES, "position"]]
     except (FileNotFoundError, KeyError):
         raise InputError(

@@ -167,7 +167,7 @@ def read_world(folder: Path) -> FittedWorld:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     categories = part("categories.")
-    kind = described["promoter"]
+    kind = described.get("promoter")
     promoter = None if kind is None else restore_promoter(kind, part("promoter."))
     return FittedWorld(
         response=restore_response(Family(described["family"]), part("response.")),

@@ -88,10 +88,12 @@ def _vectors(products: pd.DataFrame, seed: int) -> Floats:
 def unit_rows(rows: NDArray[np.floating]) -> Floats:
     """Scale rows to length 1; rows of zeros stay."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.maximum(length, 1e-9)).astype(np.float32)
+    scaled: Floats = (rows / np.maximum(length, 1e-9)).astype(np.float32)
+    return scaled
 
 
 def distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sorted distinct keys; faster than `np.unique`, which hashes first."""
     keys = np.sort(keys)
-    return keys[np.concatenate([np.ones(min(len(keys), 1), dtype=bool), keys[1:] != keys[:-1]])]
+    found: NDArray[np.int64] = keys[np.concatenate([np.ones(min(len(keys), 1), dtype=bool), keys[1:] != keys[:-1]])]
+    return found

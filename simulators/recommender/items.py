@@ -26,7 +26,7 @@ def promoted_items(
 ) -> "pd.Series[str]":
     """Name for each customer the products of the promoted category to put forward, best first, as one text.
 
-    A product's chance p within the horizon comes from the blend, and counts as p (1 - p): likely, but not certain anyway.
+    A product's chance p within the horizon comes from the blend, and counts as p (1 - p): likely, but not certain.
 
     Args:
         recommender: What was learned.
@@ -81,9 +81,3 @@ def _best(
     keep = place < NAMED
     found[listed["row"].to_numpy()[keep], place[keep]] = listed["name"].to_numpy()[keep]
     return found
-
-
-def promoted_position(names: tuple[str, ...], categories: "pd.Series[str]") -> NDArray[np.int64]:
-    """Return the position of each category among the names, shape (n,)."""
-    place = {name: index for index, name in enumerate(names)}
-    return categories.map(place).to_numpy(np.int64)

@@ -1,7 +1,7 @@
 """Learning the product recommender: fitted on the training customers, chosen by the validation customers.
 
-The training weeks give factors and towers. The weeks of validation, of training customers, give the two models on top of
-them, which so never see scores that were fitted to what they are to predict; validation customers in the same weeks
+The training weeks give factors and towers. The weeks of validation, of training customers, give the two models on top
+of them, which so never see scores that were fitted to what they are to predict; validation customers in the same weeks
 choose between candidates. Test customers and test weeks are not touched.
 """
 

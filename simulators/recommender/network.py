@@ -72,7 +72,7 @@ def shuffled_batches(rows: int, size: int, epochs: int, generator: torch.Generat
 def _shuffled(rows: int, size: int, epochs: int, generator: torch.Generator) -> Iterator[Tensor]:
     for _ in range(epochs):
         order = torch.randperm(rows, generator=generator)
-        yield from order[: rows - rows % size].split(size)
+        yield from order[: rows - rows % size].view(-1, size).unbind(dim=0)
 
 
 def named_layers(prefix: str, layers: Layers) -> dict[str, Tensor]:

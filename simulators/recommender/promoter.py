@@ -1,14 +1,14 @@
 """What is promoted to whom: the category in which a push is worth most, given the chance of buying there anyway.
 
 A model of the next weeks gives the chance p that a customer buys in each category. A small push in log-odds, the same
-everywhere, adds p (1 - p) purchases. A purchase there is worth the customer's usual spend in the category over p, at its
-gross margin; so the push earns (1 - p) times the margin of what they usually spend there. What someone buys anyway
+everywhere, adds p (1 - p) purchases. A purchase there is worth the customer's usual spend in the category over p, at
+its gross margin; so the push earns (1 - p) times the margin of what they usually spend there. What someone buys anyway
 (p near 1) earns nothing by being promoted, it only gives margin away; what they never spend on earns little.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,8 +18,8 @@ from history.features import features, taste
 from history.state import State
 
 KINDS: Final = ("popularity", "taste", "distinctive", "factors", "content", "towers")
-"""Models of the next weeks: the same for all, own share of spend, share against the shop's, by matrix factors of what is
-in the categories, by its vectors, by two towers over state and taste."""
+"""Models of the next weeks: the same for all, own share of spend, share against the shop's, by matrix factors of what
+is in the categories, by its vectors, by two towers over state and taste beside the own share of spend."""
 _LEAST_SHARE: Final = 1e-3
 """Added to a share of spend before its log."""
 _SHRINKAGE: Final = 0.1
@@ -85,7 +85,8 @@ class Promoter:
         return (1.0 - self.chance(state)) * self.margin * share
 
     def to(self, device: torch.device | str) -> "Promoter":
-        return replace(self, **{name: value.to(device) for name, value in self.tensors().items()})
+        moved: dict[str, Any] = {name: value.to(device) for name, value in self.tensors().items()}
+        return replace(self, **moved)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor by name, for a file."""
