@@ -91,9 +91,9 @@ def _chosen(data: Mapping[str, Any]) -> Sequence[Note | Table]:
     ]
     return [
         Note(
-            f"The chance of buying in each category within {weeks} weeks comes from: {NAMES[kind]}, best on "
-            f"the validation customers. Of the promoted categories {_share(anyway['promoter'])} are bought within "
-            f"{weeks} weeks on record ({_share(anyway['distinctive'])} where the most distinctive category is promoted). "
+            f"The chance of buying in each category within {weeks} weeks comes from {NAMES[kind]}, best on the "
+            f"validation customers. Of the promoted categories {_share(anyway['promoter'])} are bought in "
+            f"{weeks} weeks on record ({_share(anyway['distinctive'])} where the most distinctive one is promoted). "
             f"The model expects {percent(categories['expected_anyway'])}: whoever picks what looks uncertain also picks "
             "where the model is too low."
         ),
@@ -113,8 +113,8 @@ def _scope(data: Mapping[str, Any]) -> str:
     share = "" if within is None else f", {percent(within)} of the purchases in those weeks"
     text = (
         f"Judged on customers of the test split in weeks {first} to {last}, by what they bought of "
-        f"{products['products']:,} products{share}; a list has ten. Products with fewer than five buyers in the training "
-        f"split are left out. New products: {products['held_out']:,} that the two towers never learned from."
+        f"{products['products']:,} products{share}; a list has ten. Products with fewer than five buyers in the "
+        f"training split are left out. New products: {products['held_out']:,} that the two towers never learned from."
     )
     if not products["described"]:
         text += " The history describes no product: similar products and the towers have no text to go by."

@@ -63,7 +63,7 @@ def build_assortment(purchases: Purchases, learned: Purchases, seed: int) -> Ass
     code[rows] = np.arange(len(rows))
     chosen = purchases.products.iloc[rows]
     held_out = np.random.default_rng(seed).random(len(rows)) < HELD_OUT_SHARE
-    return Assortment(rows, code, chosen["position"].to_numpy(np.int64), _vectors(chosen, seed), held_out)
+    return Assortment(rows, code, np.array(chosen["position"], dtype=np.int64), _vectors(chosen, seed), held_out)
 
 
 def _vectors(products: pd.DataFrame, seed: int) -> Floats:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from experiments.history import PreparedHistory, full_weeks
+from history.events import WeeklyEvents
 from history.panel import build_panel
 from history.purchases import Purchases
 from history.quality import CouponValues, Quality
 from history.splits import SplitConfig, split_history
-from history.events import WeeklyEvents
 
 CUSTOMERS, WEEKS, GROUPS, PRODUCTS = 300, 45, 3, 36
 NAMES = ("soup", "bread", "apples")
