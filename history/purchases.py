@@ -101,7 +101,8 @@ def read_purchases(connection: duckdb.DuckDBPyConnection, n_categories: int) -> 
     connection.execute(_CODED)
     counts = connection.execute(_PURCHASES).fetchnumpy()
     products = connection.execute(_PRODUCTS.format(attributes=attributes, other=n_categories - 1)).df()
-    return Purchases(**{name: counts[name].astype(np.int64) for name in _COUNTS}, products=products)
+    columns: dict[str, Any] = {name: counts[name].astype(np.int64) for name in _COUNTS}
+    return Purchases(**columns, products=products)
 
 
 def load_purchases(folder: Path) -> Purchases:

@@ -94,8 +94,8 @@ def _chosen(data: Mapping[str, Any]) -> Sequence[Note | Table]:
             f"The chance of buying in each category within {weeks} weeks comes from {NAMES[kind]}, best on the "
             f"validation customers. Of the promoted categories {_share(anyway['promoter'])} are bought in "
             f"{weeks} weeks on record ({_share(anyway['distinctive'])} where the most distinctive one is promoted). "
-            f"The model expects {percent(categories['expected_anyway'])}: whoever picks what looks uncertain also picks "
-            "where the model is too low."
+            f"The model expects {percent(categories['expected_anyway'])}: whoever picks what looks uncertain also "
+            "picks where the model is too low."
         ),
         Table(
             f"Chance of buying in a category within {weeks} weeks: mean log-loss, lower is better; 95 % intervals over "
