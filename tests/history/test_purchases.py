@@ -9,6 +9,7 @@ from tests.history.tiny_shop import Shop
 
 
 def test_purchases_are_those_counted_by_hand(shop: Shop) -> None:
+    shop.rows["transactions"].append("007,9,milk,s1,2017-01-24,1,3.00,0,0")
     bought = shop.prepare().purchases
     assert bought.products["product_id"].tolist() == ["beef", "milk", "soap"]
     assert bought.products["category"].tolist() == ["BEEF", "MILK", ""]
@@ -19,6 +20,7 @@ def test_purchases_are_those_counted_by_hand(shop: Shop) -> None:
         [0, 0, 1, 1, 110],
         [1, 0, 1, 1, 220],
         [1, 1, 1, 1, 110],
+        [3, 0, 1, 1, 300],
         [3, 1, 2, 1, 0],
     ]
 

@@ -85,6 +85,19 @@ def test_nothing_of_test_customers_or_later_weeks_is_learned_from(
     assert other.discovery in DISCOVERING
 
 
+def test_products_are_chosen_by_training_customers_and_weeks_alone(history: PreparedHistory) -> None:
+    purchases, splits = history.purchases, history.splits
+    trained = np.isin(purchases.customer, splits.train.customers) & (purchases.week < splits.train.weeks.stop)
+    apart = history_of(
+        purchases.where(~trained | (purchases.product != 7)),
+        history.panel.events.n,
+        history.panel.n_weeks,
+        history.panel.events.category_names,
+    )
+    assert 7 not in unroll(apart.panel, apart.purchases, apart.splits, seed=0).assortment.rows
+    assert 7 in unroll(history.panel, purchases, splits, seed=0).assortment.rows
+
+
 def test_a_product_that_nobody_bought_is_scored_by_its_words(recommender: Recommender, seen: Moment) -> None:
     unseen = np.arange(seen.habits.shape[1]) >= 30
     blind = replace(seen, habits=seen.habits.without(unseen), unseen=unseen)

@@ -47,9 +47,9 @@ def promoters(seen: Outlook) -> dict[str, Promoter]:
 
 def test_what_is_bought_anyway_is_not_promoted(promoters: dict[str, Promoter]) -> None:
     pool = reference_pool(50, seed=4)
-    sure = replace(promoters["popularity"], bias=torch.tensor([9.0, 0.0, 0.0, 0.0, 0.0]))
+    sure = replace(promoters["popularity"], bias=torch.tensor([0.0, 0.0, 9.0, 0.0, 0.0]))
     even = replace(pool, category_average=torch.ones_like(pool.category_average))
-    assert (sure.scores(even).argmin(dim=1) == 0).all()
+    assert (sure.scores(even).argmin(dim=1) == 2).all()
 
 
 def test_of_equally_certain_categories_the_one_with_more_spend_and_margin_is_promoted(
