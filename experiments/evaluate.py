@@ -30,6 +30,7 @@ from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import JudgedCampaigns, judge_spend, judge_visits, predict_redemption
 from experiments.main import choose_device, main, run_folder, set_up
+from experiments.recommendation import FOLDER, read_promoter
 from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
 from history.artifacts import read_json, write_json
@@ -110,7 +111,8 @@ def load_policies(folder: Path, world: World) -> dict[str, list[Trained]]:
 def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     """Fit the judging market to the test customers and their weeks, and open it at the first of these."""
     split = history.splits.test
-    categories = fit_categories(history, config)
+    promoter = read_promoter(run_folder(config) / "fit" / FOLDER)
+    categories = replace(fit_categories(history, config), promoter=promoter)
     fitted = fit_world(history.panel, history.targeting, split, categories, config.market.judge, config.seed + 2).world
     device = choose_device(config)
     first = range(split.weeks.start, split.weeks.start + 1)

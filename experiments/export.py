@@ -23,9 +23,10 @@ from experiments.deployment import Deployment, deploy
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
-from experiments.history import PreparedHistory, full_weeks, load_history, recent_surprises, starting_states
+from experiments.history import PreparedHistory, Start, full_weeks, load_history, recent_surprises, starting_states
 from experiments.main import choose_device, main, run_folder
 from experiments.prepare import require_source
+from experiments.recommendation import FOLDER, name_items
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.sections import read_sections
 from experiments.train import Trained
@@ -36,6 +37,7 @@ from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
+from simulators.market import promoted_at
 from simulators.profiles import profile_customers
 from simulators.worlds import build_market, read_world
 
@@ -60,10 +62,14 @@ def run_export(config: Config) -> Path:
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)
-    where, customer_ids = _deployment_play(config, history, world)
+    start = _deployment_start(config, history)
+    where, customer_ids = _deployment_play(config, history, start, world)
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
     hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
-    profiles = profile_customers(where.market.categories, where.start, customer_ids, history.quality.currency)
+    promoted = promoted_at(where.market, where.start)
+    profiles = profile_customers(where.market.categories, where.start, customer_ids, history.quality.currency, promoted)
+    items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"], start.customer)
+    profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
     manifest = {**_manifest(config, chosen, priced, hard, evaluation, folder), "fidelity": gate}
@@ -99,17 +105,26 @@ def first_day(quality: Quality) -> date:
     return date.fromisoformat(quality.week_origin) + timedelta(days=7 * quality.last_week)
 
 
-def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> tuple[Play, tuple[str, ...]]:
-    """Return the training market with all customers of the audience as they stand after the last week, and their ids.
+def _deployment_start(config: Config, history: PreparedHistory) -> Start:
+    """Return the customers of the audience as they stand after the last week."""
+    now = range(history.panel.n_weeks, history.panel.n_weeks + 1)
+    return starting_states(history.panel, _everybody(history), now, config.market)
+
+
+def _everybody(history: PreparedHistory) -> Split:
+    return Split("all", np.arange(history.panel.events.n), range(1, history.panel.n_weeks))
+
+
+def _deployment_play(
+    config: Config, history: PreparedHistory, start: Start, seen: World
+) -> tuple[Play, tuple[str, ...]]:
+    """Return the training market with the customers who get an offer, and their ids.
 
     Where people buy on several shops, an id names the shop as well.
     """
     panel, device = history.panel, choose_device(config)
-    everybody = Split("all", np.arange(panel.events.n), range(1, panel.n_weeks))
-    now = range(panel.n_weeks, panel.n_weeks + 1)
-    start = starting_states(panel, everybody, now, config.market)
     fitted = read_world(run_folder(config) / "fit" / "train")
-    level = recent_surprises(fitted.response, panel, everybody, full_weeks(panel.n_weeks).stop)
+    level = recent_surprises(fitted.response, panel, _everybody(history), full_weeks(panel.n_weeks).stop)
     terms = market_terms(config, config.market.effects, start.state.n, panel.events.n, level)
     ids = [panel.events.customer_ids[i] for i in start.customer.tolist()]
     if config.market.shops > 1:

@@ -3,7 +3,7 @@
 python -m experiments.fit name=demo
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from campaigns.offers import Catalog
@@ -12,6 +12,7 @@ from envs.world import PriceRange
 from experiments.config import Config
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
+from experiments.recommendation import FOLDER, write_recommender
 from experiments.runs import Step, require_settings
 from history.artifacts import write_json
 from history.splits import Split
@@ -47,6 +48,8 @@ def run_fit(config: Config) -> Path:
     step.begin()
     history = load_history(step.inputs["prepare"], config.split)
     categories = fit_categories(history, config)
+    promoter = write_recommender(step.folder / FOLDER, history, categories, config.seed)
+    categories = replace(categories, promoter=promoter)
     splits, market = history.splits, config.market
     trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
     _write(step.folder, config, history, splits.train, trained, market.effects, splits.train.weeks)

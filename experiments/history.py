@@ -16,6 +16,7 @@ from history.feedback import LoggedFeedback
 from history.panel import Panel, build_panel, states_before
 from history.parts import at_shop, newcomers_before
 from history.prepare import load_prepared
+from history.purchases import Purchases
 from history.quality import Quality
 from history.splits import Split, SplitConfig, Splits, split_history
 from history.state import NEVER, State, interleave_states, join_states
@@ -41,6 +42,7 @@ class PreparedHistory:
     targeting: pd.DataFrame
     quality: Quality
     splits: Splits
+    purchases: Purchases
 
 
 def load_history(folder: Path, config: SplitConfig) -> PreparedHistory:
@@ -48,7 +50,7 @@ def load_history(folder: Path, config: SplitConfig) -> PreparedHistory:
     prepared = load_prepared(folder)
     panel = build_panel(prepared.events)
     splits = split_history(panel.events.customer_ids, full_weeks(panel.n_weeks), config)
-    return PreparedHistory(panel, prepared.targeting, prepared.quality, splits)
+    return PreparedHistory(panel, prepared.targeting, prepared.quality, splits, prepared.purchases)
 
 
 def full_weeks(n_weeks: int) -> range:

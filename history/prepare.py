@@ -16,6 +16,7 @@ from history.files import database, reading
 from history.intake import check_leaving, check_weeks, take_in
 from history.mapping import Mapping
 from history.oddities import find_oddities, missing_tables, totals
+from history.purchases import Purchases, load_purchases, read_purchases
 from history.quality import Quality, TableQuality, quality_from_dict
 from history.rejected import check_shares, write_rejected
 from history.sources import Source
@@ -39,12 +40,14 @@ class Prepared:
         events: Weekly raw events.
         targeting: One row per customer and campaign, as `history.targeting.targeting` describes it.
         customers: One row per customer in the order of `events.customer_ids`, with demographics where known.
+        purchases: What each customer bought in each week.
         quality: What the intake found.
     """
 
     events: WeeklyEvents
     targeting: pd.DataFrame
     customers: pd.DataFrame
+    purchases: Purchases
     quality: Quality
 
 
@@ -56,8 +59,8 @@ def all_history(customer_ids: tuple[str, ...], calendar: Calendar) -> CategoryCh
 def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, choose: Choose = all_history) -> Prepared:
     """Validate a source's tables and aggregate them to weeks.
 
-    Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet and
-    customers.parquet. Equal input gives equal bytes.
+    Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet,
+    customers.parquet, purchases.parquet and products.parquet. Equal input gives equal bytes.
 
     Args:
         source: Where the tables are.
@@ -81,10 +84,12 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
         check_leaving(connection, mapping)
         ids = customer_ids(connection)
         with reading(mapping.path):
+            events = weekly_events(connection, calendar, choose(ids, calendar))
             prepared = Prepared(
-                events=weekly_events(connection, calendar, choose(ids, calendar)),
+                events=events,
                 targeting=targeting(connection, calendar),
                 customers=connection.execute(_CUSTOMERS).df(),
+                purchases=read_purchases(connection, len(events.category_names)),
                 quality=_quality(connection, mapping, calendar, tables),
             )
     _save(prepared, out_dir)
@@ -101,6 +106,7 @@ def load_prepared(folder: Path) -> Prepared:
         events=load_events(folder),
         targeting=_read_table(folder / "targeting.parquet"),
         customers=_read_table(folder / "customers.parquet"),
+        purchases=load_purchases(folder),
         quality=quality_from_dict(read_json(folder / "quality.json")),
     )
 
@@ -123,6 +129,7 @@ def _quality(
 
 def _save(prepared: Prepared, folder: Path) -> None:
     prepared.events.save(folder)
+    prepared.purchases.save(folder)
     _write_table(folder / "targeting.parquet", prepared.targeting)
     _write_table(folder / "customers.parquet", prepared.customers)
     write_json(folder / "quality.json", prepared.quality.to_dict())

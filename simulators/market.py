@@ -163,7 +163,7 @@ def open_market(
         weeks_left=zero,
         age=zero,
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
-        promoted=_promoted(market, start),
+        promoted=promoted_at(market, start),
         redeem_hazard=market.response.redemption_logit(features(start), member),
         member=member,
         shock=torch.zeros(3, cohorts, device=device),

@@ -14,14 +14,15 @@ AWAY_WEEKS = 8.0
 
 
 def profile_customers(
-    categories: Categories, state: State, customer_ids: tuple[str, ...], currency: str
+    categories: Categories, state: State, customer_ids: tuple[str, ...], currency: str, promoted: Tensor | None = None
 ) -> pd.DataFrame:
     """Return one row per customer in human units; money columns end in the currency's code.
 
     Columns: customer_id, weeks_since_visit, visits_per_week, spend_per_week_<cur>, basket_<cur>, promo_share,
     promoted_share, contacts_8w, weeks_since_redemption, category (what the recommender promotes), segment (in words).
     """
-    promoted = choose_category(categories, state)
+    if promoted is None:
+        promoted = choose_category(categories, state)
     wallet = open_wallet(categories, state, promoted)
     column = dict(zip(FEATURES, features(state).unbind(dim=1), strict=True))
     code = currency.lower()

@@ -19,6 +19,7 @@ from simulators.market import Horizon, Market
 from simulators.observation import Observer
 from simulators.priors import EffectPriors, draw_effects
 from simulators.promotion import Categories
+from simulators.recommender.promoter import restore_promoter
 from simulators.response import Family, ResponseModel, restore_response
 from simulators.scenario import Audience, Clearance, Population, Season
 from simulators.shocks import NO_LEVEL, Level
@@ -189,9 +190,13 @@ def write_world(folder: Path, world: FittedWorld) -> None:
         "categories.popularity": world.categories.popularity,
         "categories.promotable": world.categories.promotable,
     }
+    promoter = world.categories.promoter
+    if promoter is not None:
+        tensors |= {f"promoter.{name}": value for name, value in promoter.tensors().items()}
     write_tensors(folder / "world.safetensors", tensors)
     described = {"family": world.response.family.value, "categories": list(world.categories.names)}
-    write_json(folder / "world.json", {**described, "features": list(FEATURES)})
+    kind = None if promoter is None else promoter.kind
+    write_json(folder / "world.json", {**described, "features": list(FEATURES), "promoter": kind})
 
 
 def read_world(folder: Path) -> FittedWorld:
@@ -209,10 +214,12 @@ def read_world(folder: Path) -> FittedWorld:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     categories = part("categories.")
+    kind = described.get("promoter")
+    promoter = None if kind is None else restore_promoter(kind, part("promoter."))
     return FittedWorld(
         response=restore_response(Family(described["family"]), part("response.")),
         observer=Observer(**part("observer.")),
-        categories=Categories(names=tuple(described["categories"]), **categories),
+        categories=Categories(names=tuple(described["categories"]), promoter=promoter, **categories),
     )
 
 

@@ -67,6 +67,7 @@ def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> C
             "customer_id": [f"{i:04d}" for i in rows],
             "offer": decisions.offer,
             "category": "SOFT DRINKS",
+            "items": "COLA 2 LITER; =GINGER ALE",
             "uplift": uplift,
             "uplift_lo": uplift - 0.1,
             "uplift_hi": uplift + 0.1,
