@@ -176,7 +176,8 @@ def open_market(
     )
 
 
-def _promoted(market: Market, start: State) -> Tensor:
+def promoted_at(market: Market, start: State) -> Tensor:
+    """Return the category that is promoted to each customer, shape (n,), int64."""
     if market.cleared is None:
         return choose_category(market.categories, start)
     return torch.full_like(start.weeks_seen, market.cleared, dtype=torch.int64)
