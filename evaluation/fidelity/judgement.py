@@ -91,7 +91,7 @@ def judge_fidelity(
         *_shape_metrics(detail["shapes"], why_not),
         *_autocorrelation_metrics(detail["autocorrelation"], why_not),
         _migration_metric(detail["migration"], why_not),
-        *_calibration_metrics(response),
+        *_calibration_metrics(response, why_not),
         *_two_sample_metrics(detail["two_sample"], why_not),
     ]
     about = {
@@ -194,23 +194,23 @@ def _migration_metric(found: Mapping[str, float] | None, why_not: str) -> Metric
     )
 
 
-def _calibration_metrics(response: Mapping[str, Any]) -> list[Metric]:
+def _calibration_metrics(response: Mapping[str, Any], why_not: str) -> list[Metric]:
     visit, offers = response["visit"], _judgeable(response["offers"])
     worst = max((abs(row["predicted"] - row["observed"]) for row in offers), default=None)
     return [
         Metric(
             "visit_calibration",
             "chance of a visit: mean distance of predicted from observed in bins of equal mass",
-            None if visit is None else visit["calibration_error"],
+            None if visit is None or why_not else visit["calibration_error"],
             THRESHOLDS.calibration_error,
-            why_not="the held-out weeks do not hold both outcomes" if visit is None else "",
+            why_not=why_not or ("the held-out weeks do not hold both outcomes" if visit is None else ""),
         ),
         Metric(
             "redemption_by_offer",
             "chance of a redemption: largest distance of predicted from observed in a type of campaign",
-            worst,
+            None if why_not else worst,
             THRESHOLDS.offer_gap,
-            why_not="" if offers else "the held-out weeks hold no type of campaign with enough customers",
+            why_not=why_not or ("" if offers else "the held-out weeks hold no type of campaign with enough customers"),
         ),
     ]
 
