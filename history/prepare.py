@@ -12,6 +12,7 @@ from campaigns.errors import InputError
 from history.artifacts import read_json, write_atomic, write_json
 from history.calendar import Calendar
 from history.events import WeeklyEvents, load_events
+from history.exposures import Exposures, read_exposures
 from history.files import database, reading
 from history.intake import check_leaving, check_weeks, take_in
 from history.mapping import Mapping
@@ -56,8 +57,8 @@ def all_history(customer_ids: tuple[str, ...], calendar: Calendar) -> CategoryCh
 def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, choose: Choose = all_history) -> Prepared:
     """Validate a source's tables and aggregate them to weeks.
 
-    Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet and
-    customers.parquet. Equal input gives equal bytes.
+    Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet,
+    customers.parquet, and the three files of `history.exposures`. Equal input gives equal bytes.
 
     Args:
         source: Where the tables are.
@@ -81,13 +82,15 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
         check_leaving(connection, mapping)
         ids = customer_ids(connection)
         with reading(mapping.path):
+            events = weekly_events(connection, calendar, choose(ids, calendar))
+            exposures = read_exposures(connection, calendar, len(events.category_names))
             prepared = Prepared(
-                events=weekly_events(connection, calendar, choose(ids, calendar)),
+                events=events,
                 targeting=targeting(connection, calendar),
                 customers=connection.execute(_CUSTOMERS).df(),
                 quality=_quality(connection, mapping, calendar, tables),
             )
-    _save(prepared, out_dir)
+    _save(prepared, exposures, out_dir)
     return prepared
 
 
@@ -121,8 +124,9 @@ def _quality(
     )
 
 
-def _save(prepared: Prepared, folder: Path) -> None:
+def _save(prepared: Prepared, exposures: Exposures, folder: Path) -> None:
     prepared.events.save(folder)
+    exposures.save(folder)
     _write_table(folder / "targeting.parquet", prepared.targeting)
     _write_table(folder / "customers.parquet", prepared.customers)
     write_json(folder / "quality.json", prepared.quality.to_dict())
