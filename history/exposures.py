@@ -102,6 +102,11 @@ class Exposures:
             write_atomic(folder / f"{entry.name}.parquet", lambda file, t=table: t.to_parquet(file, index=False))  # type: ignore[misc]
 
 
+def sample_step(customers: int) -> int:
+    """Return k where exposures hold every k-th customer of a shop: those whose position it divides."""
+    return max(-(-customers // MOST_CUSTOMERS), 1)
+
+
 def read_exposures(connection: duckdb.DuckDBPyConnection, calendar: Calendar, n_categories: int) -> Exposures:
     """Aggregate exposures on a connection on which `weekly_events` has made `lines`, `bought`, `shown` and `chosen`.
 
@@ -113,7 +118,7 @@ def read_exposures(connection: duckdb.DuckDBPyConnection, calendar: Calendar, n_
     (customers,) = connection.execute("SELECT count(*) FROM customer_index").fetchall()[0]
     terms = {
         "usual": USUAL_WEEKS,
-        "every": max(-(-customers // MOST_CUSTOMERS), 1),
+        "every": sample_step(customers),
         "other": n_categories - 1,
         "weeks": max(calendar.n_weeks, USUAL_WEEKS),
     }
