@@ -25,6 +25,7 @@ from evaluation.fidelity import Recorded, compare_with_history
 from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
+from experiments.effects import judge_effects, read_priors
 from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import judge_redemption, judge_spend, judge_visits
@@ -80,6 +81,8 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         "test_customers": test.start.n,
         "worlds": config.evaluate.worlds,
     }
+    fitted = read_world(folder / "fit" / "train").response
+    write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, fitted, config))
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()
     print(table_of(agents))
@@ -107,7 +110,9 @@ def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     split = history.splits.test
     categories = fit_categories(history, config)
     fitted = fit_world(history.panel, history.targeting, split, categories, config.market.judge, config.seed + 2).world
-    terms = market_terms(config, config.market.judge_effects, len(split.customers), history.panel.events.n)
+    terms = market_terms(
+        config, read_priors(run_folder(config), judging=True), len(split.customers), history.panel.events.n
+    )
     device = choose_device(config)
     first = range(split.weeks.start, split.weeks.start + 1)
     start = starting_states(history.panel, split, first).to(device)

@@ -20,6 +20,7 @@ from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
+from experiments.effects import read_priors
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fit import fit_step, market_terms
 from experiments.history import PreparedHistory, load_history
@@ -102,7 +103,7 @@ def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> P
     """Return the training market with all customers as they stand after the last week."""
     n, device = history.panel.events.n, choose_device(config)
     fitted = read_world(run_folder(config) / "fit" / "train")
-    market = build_market(fitted, market_terms(config, config.market.effects, n, n), device)
+    market = build_market(fitted, market_terms(config, read_priors(run_folder(config)), n, n), device)
     start = history.panel.state_before(history.panel.n_weeks).to(device)
     return Play(market, seen.observer.to(device), start, BUDGET_WORLDS, SEED)
 
@@ -127,7 +128,7 @@ def _manifest(
         },
         "values": {"held_out": {key: judged[key] for key in ("uplift", "effect_range", "cost", "roi", "gap")}},
         "provenance": {
-            origin: sorted(p["name"] for p in provenance if p["origin"] == origin) for origin in ("learned", "assumed")
+            origin: sorted(p["name"] for p in provenance if p["origin"] == origin) for origin in ORIGINS
         },
         "git_commit": git_commit(),
     }

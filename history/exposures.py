@@ -1,8 +1,8 @@
 """What the shop showed and cut in price, seen from each customer's usual products, and what coupons covered.
 
 Usual products are those of the first weeks, with the weights they had there, so that later purchases of the customer
-move nothing: what is left is the shop's doing. A price cut is read from what other customers paid for the product in that
-store and week; where nobody else bought it, it is missing, not zero.
+move nothing: what is left is the shop's doing. A price cut is read from what other customers paid for the product in
+that store and week; where nobody else bought it, it is missing, not zero.
 """
 
 from dataclasses import dataclass, fields

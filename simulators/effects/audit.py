@@ -104,9 +104,7 @@ def _estimates(bundles: Bundles, here: Nuisances, earlier: Nuisances) -> dict[st
     }
 
 
-def _judge(
-    bundles: Bundles, facts: dict[str, Any], here: Nuisances, estimates: dict[str, list[Effect]]
-) -> BundleAudit:
+def _judge(bundles: Bundles, facts: dict[str, Any], here: Nuisances, estimates: dict[str, list[Effect]]) -> BundleAudit:
     units = bundles.after
     compared = here.overlap & ~units.treated
     base = units.outcomes[compared].mean(axis=0)
@@ -117,7 +115,9 @@ def _judge(
     }
     if bundles.has_control and base[2] > 0:
         tests["negative_control"] = _test(estimates["doubly_robust"][2], float(margins[2]))
-    failed = [name.replace("_", " of " if "placebo" in name else " ") for name, test in tests.items() if not test["passes"]]
+    failed = [
+        name.replace("_", " of " if "placebo" in name else " ") for name, test in tests.items() if not test["passes"]
+    ]
     verdict = (
         f"coupon effect: not identified: {' and '.join(failed)} {'fails' if len(failed) == 1 else 'fail'} the "
         "equivalence test; the prior stands"
@@ -198,9 +198,7 @@ def _difference(units: Units, weight: Floats) -> Floats:
     return np.asarray(ours - np.average(units.x[~d], axis=0, weights=weight[~d]))
 
 
-def _sensitivity(
-    units: Units, nuisances: Nuisances, effects: list[Effect], names: tuple[str, ...]
-) -> dict[str, Any]:
+def _sensitivity(units: Units, nuisances: Nuisances, effects: list[Effect], names: tuple[str, ...]) -> dict[str, Any]:
     """Return robustness values of the effects on spend and visits, and the strongest covariate as a benchmark."""
     x = np.concatenate([curved(units.x), dummies(units.campaign)], axis=1)
     freedom = max(len(units) - x.shape[1] - 1, 1)
@@ -218,5 +216,3 @@ def _sensitivity(
             "to_insignificance": robustness_value(t, freedom, critical=1.96),
         }
     return result
-
-

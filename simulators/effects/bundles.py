@@ -72,14 +72,14 @@ class Bundles:
         )  # fmt: skip
 
 
-def logged_campaigns(panel: Panel, targeting: pd.DataFrame, last: int) -> list[Campaign]:
-    """Return the campaigns that start late enough to know a household before, with enough weeks before position `last`."""
+def logged_campaigns(panel: Panel, targeting: pd.DataFrame, weeks: range) -> list[Campaign]:
+    """Return the campaigns that start in `weeks`, late enough to know a household before, with enough weeks in them."""
     first = int(panel.events.weeks[0])
-    earliest = PLACEBO_WEEKS + HISTORY_WEEKS
+    earliest = max(PLACEBO_WEEKS + HISTORY_WEEKS, weeks.start)
     campaigns = []
     for name, rows in targeting.groupby("campaign_id", sort=True):
         start, end = int(rows["start_week"].iloc[0]) - first, int(rows["end_week"].iloc[0]) - first + 1
-        stop = min(end, last)
+        stop = min(end, weeks.stop)
         if start >= earliest and stop - start >= min(FEWEST_WEEKS, end - start):
             members = np.unique(rows["customer"].to_numpy(dtype=np.int64))
             campaigns.append(Campaign(str(name), str(rows["campaign_type"].iloc[0]), start, stop, members))
@@ -87,7 +87,7 @@ def logged_campaigns(panel: Panel, targeting: pd.DataFrame, last: int) -> list[C
 
 
 def collect_bundles(
-    panel: Panel, targeting: pd.DataFrame, exposures: Exposures | None, customers: Ints, last: int
+    panel: Panel, targeting: pd.DataFrame, exposures: Exposures | None, customers: Ints, weeks: range
 ) -> Bundles | None:
     """Cut household-campaigns out of the panel; None without a campaign that can be looked at.
 
@@ -96,12 +96,13 @@ def collect_bundles(
         targeting: One row per customer and campaign, as `prepare` writes it.
         exposures: Spend by department and the coupons' departments, or None.
         customers: Positions of the households to use; of a big shop, those that exposures were kept of.
-        last: Position after the last week to use.
+        weeks: Positions of the weeks in which campaigns may start and their outcomes lie.
     """
     customers = customers[customers % sample_step(panel.events.n) == 0]
-    campaigns = logged_campaigns(panel, targeting, last)
+    campaigns = logged_campaigns(panel, targeting, weeks)
     if not campaigns or not len(customers):
         return None
+    last = weeks.stop
     series = {
         "spend": panel.events.spend[customers, :last].astype(np.float64),
         "visits": (panel.events.baskets[customers, :last] > 0).astype(np.float64),

@@ -1,4 +1,4 @@
-"""What a campaign did, from targeted and untargeted households of equal standing: doubly robust, and residual on residual."""
+"""What a campaign did, from targeted and untargeted households of equal standing: doubly robust, and by residuals."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -49,9 +49,7 @@ class Units:
         return len(self.treated)
 
     def where(self, keep: Flags) -> "Units":
-        return Units(
-            self.x[keep], self.treated[keep], self.outcomes[keep], self.household[keep], self.campaign[keep]
-        )
+        return Units(self.x[keep], self.treated[keep], self.outcomes[keep], self.household[keep], self.campaign[keep])
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +65,8 @@ class Nuisances:
         return (self.propensity >= OVERLAP[0]) & (self.propensity <= OVERLAP[1])
 
 
-def fit_nuisances(
-    units: Units, seed: int, propensity: Fit | None = None, outcome: Fit | None = None
-) -> Nuisances:
-    """Fit the three nuisances on other households' rows: by default ridge regressions with squares and campaign levels."""
+def fit_nuisances(units: Units, seed: int, propensity: Fit | None = None, outcome: Fit | None = None) -> Nuisances:
+    """Fit the nuisances on other households' rows: by default ridge regressions with squares and campaign levels."""
     x = np.concatenate([curved(units.x), dummies(units.campaign)], axis=1)
     fold = fold_of(units.household, seed)
     everyone = np.ones(len(units), dtype=bool)
@@ -87,8 +83,8 @@ def scores(units: Units, nuisances: Nuisances) -> Floats:
     """Return the doubly robust pseudo-outcomes of targeted less untargeted, shape (n, m).
 
     Reference:
-        Robins, Rotnitzky & Zhao, JASA 89(427), 1994; cross-fitted as in Chernozhukov et al., Econometrics Journal 21(1),
-        2018.
+        Robins, Rotnitzky & Zhao, JASA 89(427), 1994; cross-fitted as in Chernozhukov et al., Econometrics Journal
+        21(1), 2018.
     """
     d, e = units.treated.astype(np.float64)[:, None], nuisances.propensity[:, None]
     of_treated = d / e * (units.outcomes - nuisances.treated)
@@ -111,9 +107,7 @@ def mean_effects(values: Floats, units: Units) -> list[Effect]:
     """Return the mean of each column with its two-way clustered interval."""
     mean = values.mean(axis=0)
     influence = (values - mean) / len(values)
-    return [
-        effect_of(influence[:, j], float(mean[j]), units.household, units.campaign) for j in range(values.shape[1])
-    ]
+    return [effect_of(influence[:, j], float(mean[j]), units.household, units.campaign) for j in range(values.shape[1])]
 
 
 def residual_effects(units: Units, nuisances: Nuisances) -> list[Effect]:
@@ -128,9 +122,7 @@ def residual_effects(units: Units, nuisances: Nuisances) -> list[Effect]:
     weight = float((left**2).sum())
     effect = (left * rest).sum(axis=0) / max(weight, 1e-9)
     influence = left * (rest - left * effect) / max(weight, 1e-9)
-    return [
-        effect_of(influence[:, j], float(effect[j]), units.household, units.campaign) for j in range(len(effect))
-    ]
+    return [effect_of(influence[:, j], float(effect[j]), units.household, units.campaign) for j in range(len(effect))]
 
 
 def plain_differences(values: Floats, units: Units) -> list[Effect]:
@@ -150,6 +142,4 @@ def plain_differences(values: Floats, units: Units) -> list[Effect]:
     # A campaign's own effect beside the mean of all: without it, clustering by campaign would see nothing.
     gap = level @ (middle_treated - middle_others) - mean
     influence += (d[:, None] / total) * np.where((level @ usable.astype(np.float64))[:, None] > 0, gap, 0.0)
-    return [
-        effect_of(influence[:, j], float(mean[j]), units.household, units.campaign) for j in range(values.shape[1])
-    ]
+    return [effect_of(influence[:, j], float(mean[j]), units.household, units.campaign) for j in range(values.shape[1])]

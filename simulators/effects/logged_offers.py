@@ -158,7 +158,7 @@ class _VisitProblem:
 
 
 def _with_overlap(rows: OfferRows, seed: int) -> tuple[OfferRows, Floats]:
-    """Keep customer-weeks that were not nearly sure of an offer; return them with each offer's chance, (n, n_logged)."""
+    """Keep customer-weeks that were not nearly sure of an offer; and return each offer's chance, (n, n_logged)."""
     everyone = np.ones(len(rows), dtype=bool)
     chance = _chances(rows, everyone, seed)
     keep = chance.sum(axis=1) <= MOST_CHANCE

@@ -1,4 +1,4 @@
-"""What shelf discounts and feature or display do, from how the shop's prices and pages moved in a household's own store.
+"""What shelf discounts and feature or display do, from how prices and displays moved in a household's own store.
 
 They were not aimed at single households. Household and week effects are swept out; what is left is the week to week
 movement of the household's usual products in its usual store against those of others. Promotions of next week are the

@@ -90,10 +90,14 @@ def play_shop(truth: Truth, seed: int) -> tuple[Panel, pd.DataFrame]:
         spend = torch.exp(purse + 0.5 * torch.from_numpy(rng.normal(size=n)) + truth.spend * share * tired) * visited
         weeks.append(_week(visited, spend, offer if truth.named else (live == truth.length).long(), rng))
         state = advance(state, WeekEvents(**{k: torch.from_numpy(v) for k, v in weeks[-1].items()}))
-    return build_panel(_events(weeks, n)), pd.concat(log, ignore_index=True) if log else _campaign(np.arange(0), 0, truth, "")
+    return build_panel(_events(weeks, n)), pd.concat(log, ignore_index=True) if log else _campaign(
+        np.arange(0), 0, truth, ""
+    )
 
 
-def _week(visited: torch.Tensor, spend: torch.Tensor, offer: torch.Tensor, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _week(
+    visited: torch.Tensor, spend: torch.Tensor, offer: torch.Tensor, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     taste = rng.random((len(spend), 1))
     plain = {
         "baskets": visited.numpy(),
