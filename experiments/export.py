@@ -36,6 +36,7 @@ from serving.report import write_report
 from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
 from simulators.profiles import profile_customers
+from simulators.provenance import Origin
 from simulators.worlds import build_market, read_world
 
 SEED = 30_011
@@ -128,7 +129,7 @@ def _manifest(
         },
         "values": {"held_out": {key: judged[key] for key in ("uplift", "effect_range", "cost", "roi", "gap")}},
         "provenance": {
-            origin: sorted(p["name"] for p in provenance if p["origin"] == origin) for origin in ORIGINS
+            origin.value: sorted(p["name"] for p in provenance if p["origin"] == origin.value) for origin in Origin
         },
         "git_commit": git_commit(),
     }

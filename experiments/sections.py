@@ -6,11 +6,15 @@ from typing import Any, Final
 
 from history.artifacts import read_json
 from serving.section import Section
+from serving.sections import effects
 
 Show = Callable[[Mapping[str, Any], str], Section]
 """Turns what a part wrote, and the currency, into its section."""
 
-SECTIONS: Final[Mapping[str, Show]] = {}
+SECTIONS: Final[Mapping[str, Show]] = {
+    "fit/effects/effects.json": effects.section,
+    "evaluate/effects.json": effects.held_out_section,
+}
 """By file within a run, in the order of the page."""
 
 

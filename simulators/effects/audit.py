@@ -206,9 +206,12 @@ def _sensitivity(units: Units, nuisances: Nuisances, effects: list[Effect], name
     known = [name for name, use in zip(names, usable, strict=True) if use]
     result: dict[str, Any] = {}
     if known:
-        best, share = strongest_covariate(units.x[:, usable], units.treated.astype(np.float64))
+        level = dummies(units.campaign)
+        both = np.column_stack([units.x[:, usable], units.treated, units.outcomes[:, 0]])
+        both = both - level @ ((level.T @ both) / level.sum(axis=0)[:, None])
+        best, share = strongest_covariate(both[:, :-2], both[:, -2])
         result["benchmark"] = {"covariate": known[best], "share_of_targeting": share}
-        result["benchmark"]["share_of_spend"] = strongest_covariate(units.x[:, usable], units.outcomes[:, 0])[1]
+        result["benchmark"]["share_of_spend"] = strongest_covariate(both[:, :-2], both[:, -1])[1]
     for column, effect in zip(OUTCOMES[:2], effects, strict=False):
         t = effect.value / effect.error if effect.error > 0 else 0.0
         result[column] = {
