@@ -25,6 +25,7 @@ from evaluation.response_fit import judge_predictions
 from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
+from experiments.effects import judge_effects, read_priors
 from experiments.fidelity import FILE, fidelity_line, measure_fidelity
 from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
@@ -85,6 +86,8 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         "test_customers": test.start.n,
         "worlds": config.evaluate.worlds,
     }
+    fitted = read_world(folder / "fit" / "train").response
+    write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, fitted, config))
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()
     print(table_of(agents))
@@ -117,7 +120,7 @@ def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     device = choose_device(config)
     first = range(split.weeks.start, split.weeks.start + 1)
     start = starting_states(history.panel, split, first, config.market).state.to(device)
-    terms = market_terms(config, config.market.judge_effects, start.n, history.panel.events.n)
+    terms = market_terms(config, read_priors(run_folder(config), judging=True), start.n, history.panel.events.n)
     return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
 
 

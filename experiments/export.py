@@ -20,6 +20,7 @@ from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.deployment import Deployment, deploy
+from experiments.effects import read_priors
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
@@ -39,6 +40,7 @@ from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
 from simulators.profiles import profile_customers
+from simulators.provenance import Origin
 from simulators.worlds import build_market, read_world
 
 SEED = 30_011
@@ -125,7 +127,7 @@ def _deployment_play(
     panel, device = history.panel, choose_device(config)
     fitted = read_world(run_folder(config) / "fit" / "train")
     level = recent_surprises(fitted.response, panel, _everybody(history), full_weeks(panel.n_weeks).stop)
-    terms = market_terms(config, config.market.effects, start.state.n, panel.events.n, level)
+    terms = market_terms(config, read_priors(run_folder(config)), start.state.n, panel.events.n, level)
     ids = [panel.events.customer_ids[i] for i in start.customer.tolist()]
     if config.market.shops > 1:
         ids = [f"{name}@shop-{i % config.market.shops + 1}" for i, name in enumerate(ids)]
@@ -153,7 +155,7 @@ def _manifest(
         },
         "values": {"held_out": {key: judged[key] for key in ("uplift", "effect_range", "cost", "roi", "gap")}},
         "provenance": {
-            origin: sorted(p["name"] for p in provenance if p["origin"] == origin) for origin in ("learned", "assumed")
+            origin.value: sorted(p["name"] for p in provenance if p["origin"] == origin.value) for origin in Origin
         },
         "git_commit": git_commit(),
     }

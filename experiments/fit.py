@@ -3,6 +3,7 @@
 python -m experiments.fit name=demo
 """
 
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from campaigns.offers import Catalog
 from envs.fitted import write_environment
 from envs.world import PriceRange
 from experiments.config import Config
+from experiments.effects import write_effects
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
 from experiments.recommendation import FOLDER, write_recommender
@@ -19,6 +21,7 @@ from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
 from simulators.priors import EffectPriors, describe_priors
 from simulators.promotion import Categories
+from simulators.provenance import Origin
 from simulators.scenario import describe_scenario
 from simulators.shocks import NO_LEVEL, Level
 from simulators.worlds import MarketTerms, describe_categories
@@ -52,18 +55,20 @@ def run_fit(config: Config) -> Path:
     categories = replace(categories, promoter=promoter)
     splits, market = history.splits, config.market
     trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
-    _write(step.folder, config, history, splits.train, trained, market.effects, splits.train.weeks)
+    believed, judging = write_effects(step.folder / "effects", step.inputs["prepare"], history, categories, config)
+    _write(step.folder, config, history, splits.train, trained, believed.priors, splits.train.weeks)
     judge = fit_world(history.panel, history.targeting, splits.validation, categories, market.judge, config.seed + 1)
     first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
-    _write(step.folder, config, history, splits.validation, judge, market.judge_effects, first)
+    _write(step.folder, config, history, splits.validation, judge, judging.priors, first)
     rows = customer_weeks(history.panel, splits.train)
     scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
-    parameters = [*describe_fit(trained, rows, market), *describe_priors(market.effects), *scenario]
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
     step.finish()
     sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
-    print(f"fit: {sizes} customers; {sum(p.origin.value == 'learned' for p in parameters)} parameters learned, "
-          f"{sum(p.origin.value == 'assumed' for p in parameters)} assumed")  # fmt: skip
+    count = Counter(parameter.origin for parameter in parameters)
+    print(f"fit: {sizes} customers; {count[Origin.LEARNED]} parameters learned, {count[Origin.COMBINED]} from an "
+          f"estimate and a prior, {count[Origin.ASSUMED]} assumed")  # fmt: skip
     return step.folder
 
 

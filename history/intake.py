@@ -28,7 +28,8 @@ _SOME_MONDAY: Final = date(1970, 1, 5)
 
 _DESCRIBED: Final = """
 CREATE OR REPLACE TEMP VIEW campaigns AS
-SELECT c.campaign_id, c.customer_id, d.start_date, d.end_date, d.campaign_type
+SELECT c.campaign_id, c.customer_id, d.start_date, d.end_date, d.campaign_type,
+       coalesce(nullif(c.offer, ''), d.offer) AS offer
 FROM checked_campaigns AS c JOIN campaign_descriptions AS d USING (campaign_id) WHERE c.reason IS NULL
 """
 

@@ -12,6 +12,7 @@ from campaigns.errors import InputError
 from history.artifacts import read_json, write_atomic, write_json
 from history.calendar import Calendar
 from history.events import WeeklyEvents, load_events
+from history.exposures import Exposures, read_exposures
 from history.files import database, reading
 from history.intake import check_leaving, check_weeks, take_in
 from history.mapping import Mapping
@@ -60,7 +61,8 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
     """Validate a source's tables and aggregate them to weeks.
 
     Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet,
-    customers.parquet, purchases.parquet and products.parquet. Equal input gives equal bytes.
+    customers.parquet, purchases.parquet, products.parquet and the three files of `history.exposures`. Equal input gives
+    equal bytes.
 
     Args:
         source: Where the tables are.
@@ -85,6 +87,7 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
         ids = customer_ids(connection)
         with reading(mapping.path):
             events = weekly_events(connection, calendar, choose(ids, calendar))
+            exposures = read_exposures(connection, calendar, len(events.category_names))
             prepared = Prepared(
                 events=events,
                 targeting=targeting(connection, calendar),
@@ -92,7 +95,7 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
                 purchases=read_purchases(connection, len(events.category_names)),
                 quality=_quality(connection, mapping, calendar, tables),
             )
-    _save(prepared, out_dir)
+    _save(prepared, exposures, out_dir)
     return prepared
 
 
@@ -127,9 +130,10 @@ def _quality(
     )
 
 
-def _save(prepared: Prepared, folder: Path) -> None:
+def _save(prepared: Prepared, exposures: Exposures, folder: Path) -> None:
     prepared.events.save(folder)
     prepared.purchases.save(folder)
+    exposures.save(folder)
     _write_table(folder / "targeting.parquet", prepared.targeting)
     _write_table(folder / "customers.parquet", prepared.customers)
     write_json(folder / "quality.json", prepared.quality.to_dict())

@@ -118,6 +118,12 @@ _CUSTOMERS: Final = Table(
     columns=(_id("customer_id"),),
 )
 _TYPE: Final = Column("campaign_type", Kind.TEXT, default="''", cost="campaigns of different types are not told apart")
+_OFFER: Final = Column(
+    "offer",
+    Kind.TEXT,
+    default="''",
+    cost="what one offer does cannot be learned from the log, only what a bundle of coupons did",
+)
 _CAMPAIGNS: Final = Table(
     name="campaigns",
     key=("campaign_id", "customer_id"),
@@ -128,6 +134,7 @@ _CAMPAIGNS: Final = Table(
         Column("start_date", Kind.DATE, strict=True),
         Column("end_date", Kind.DATE, strict=True),
         _TYPE,
+        _OFFER,
     ),
 )
 _CAMPAIGN_DESCRIPTIONS: Final = Table(
@@ -138,6 +145,7 @@ _CAMPAIGN_DESCRIPTIONS: Final = Table(
         Column("start_date", Kind.DATE, needed=True, strict=True),
         Column("end_date", Kind.DATE, needed=True, strict=True),
         _TYPE,
+        _OFFER,
     ),
 )
 _COUPONS: Final = Table(

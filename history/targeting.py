@@ -17,7 +17,7 @@ WITH redeemed AS (
     SELECT campaign_id, count(DISTINCT coupon_id) AS n_coupons FROM coupons GROUP BY ALL
 )
 SELECT customer, CAST(customer_id AS VARCHAR) AS customer_id, CAST(campaign_id AS VARCHAR) AS campaign_id,
-       campaign_type, {start_week} AS start_week, {end_week} AS end_week,
+       campaign_type, coalesce(offer, '') AS offer, {start_week} AS start_week, {end_week} AS end_week,
        {end_week} - {start_week} + 1 AS duration_weeks, coalesce(n_coupons, 0) AS n_coupons,
        coalesce(n_redeemed, 0) AS n_redeemed, n_redeemed IS NOT NULL AS redeemed, first_redeem_week,
        {end_week} > {last} AS censored
@@ -46,9 +46,10 @@ FROM coupon_lines
 def targeting(connection: duckdb.DuckDBPyConnection, calendar: Calendar) -> pd.DataFrame:
     """Return one row per customer and campaign, ordered by customer, start and campaign.
 
-    Columns: customer (row of `WeeklyEvents`), customer_id, campaign_id, campaign_type, start_week and end_week (may lie
-    outside the data), duration_weeks, n_coupons of the campaign, n_redeemed, redeemed, first_redeem_week (missing where
-    nothing was redeemed), censored (the campaign ends after the data, so that later redemptions are not known).
+    Columns: customer (row of `WeeklyEvents`), customer_id, campaign_id, campaign_type, offer (name of the
+    catalog's offer that it made, "" where not told), start_week and end_week (may lie outside the data),
+    duration_weeks, n_coupons of the campaign, n_redeemed, redeemed, first_redeem_week (missing where nothing was
+    redeemed), censored (the campaign ends after the data, so that later redemptions are not known).
     """
     weeks = {name: calendar.week_of(f"{name}_date") for name in ("start", "end")}
     sql = _TARGETING.format(

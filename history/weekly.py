@@ -21,7 +21,8 @@ OTHER: Final = "other"
 _LINES: Final = """
 CREATE OR REPLACE TEMP TABLE lines AS
 SELECT customer, week - {first} AS slot, basket_id, product_id, store_id, retail_discount > 0 AS promoted,
-       CAST(round(spend * 100) AS BIGINT) AS cents, CAST(round(coupon_discount * 100) AS BIGINT) AS coupon_cents
+       CAST(round(spend * 100) AS BIGINT) AS cents, CAST(round(retail_discount * 100) AS BIGINT) AS cut_cents,
+       CAST(round(coupon_discount * 100) AS BIGINT) AS coupon_cents
 FROM transactions JOIN customer_index USING (customer_id)
 """
 _BASKETS: Final = """

@@ -9,6 +9,7 @@ from torch import Tensor
 from campaigns.arithmetic import eligible_cents, promo_cents
 from campaigns.offers import OfferColumns
 from history.features import saved_share
+from simulators.priors import Reach
 from simulators.promotion import Wallet, to_cents
 from simulators.response import Baseline
 
@@ -46,12 +47,41 @@ def measure_lift(columns: OfferColumns, state: "MarketState", wallet: Wallet) ->
     week = wallet.week.clamp(min=5.0)
     pantry = (state.customer.pantry - state.shadow.pantry) / week
     return Lift(
-        visit_logit=effects.visit.gather(1, kind).squeeze(1) * torch.log1p(saving) * pull,
-        spend_log=effects.spend * (saving / week).clamp(max=1.0) * pull
+        visit_logit=effects.visit.gather(1, kind).squeeze(1) * reached_log(effects.reach, kind, saving) * pull,
+        spend_log=effects.spend * reached_share(effects.reach, (saving / week).clamp(max=1.0)) * pull
         - effects.reference_price * (saved_share(state.customer) - saved_share(state.shadow)).clamp(min=0.0)
         - effects.stockpiling * pantry.clamp(0.0, 1.0),
         redeem_chance=live * torch.sigmoid(hazard),
         carryover=effects.carryover,
+    )
+
+
+def reached_log(reach: Reach | None, kind: Tensor, saving: Tensor) -> Tensor:
+    """Return log1p(saving), bent by a draw where it lies outside what the history's offers of the kind saved.
+
+    Equal to log1p(saving) in the mean above the support and inside it, rising everywhere, and 0 at 0.
+
+    Args:
+        reach: Support and draws, or None where nothing was learned.
+        kind: Place in `OfferKind`, shape (n, 1), int64.
+        saving: USD, shape (n,).
+    """
+    log = torch.log1p(saving)
+    if reach is None:
+        return log
+    floor, ceiling = (ends.gather(1, kind).squeeze(1) for ends in (reach.floor, reach.ceiling))
+    stretch = reach.stretch.gather(1, kind).squeeze(1)
+    above = torch.minimum(log, ceiling) + stretch * (log - ceiling).clamp(min=0.0)
+    share = (log / floor.clamp(min=1e-6)).clamp(max=1.0)
+    return torch.where(log < floor, floor * share**stretch, above)
+
+
+def reached_share(reach: Reach | None, share: Tensor) -> Tensor:
+    """Return the share of a week's spend that is saved, bent by a draw where none such was ever seen, shape (n,)."""
+    if reach is None:
+        return share
+    return torch.minimum(share, reach.share_ceiling) + reach.share_stretch * (share - reach.share_ceiling).clamp(
+        min=0.0
     )
 
 

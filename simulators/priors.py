@@ -1,9 +1,11 @@
-"""What is assumed about the effect of offers, each with its source: the history cannot identify any of it.
+"""What is believed of the effect of offers, each with its source: priors, and what a history has made of them.
 
-The logged action is a bundle of up to 209 coupons over five to eight weeks, aimed at busy customers; the map from it
-to one weekly offer is a prior. Every entry is multiplied or shifted by nothing learned, and says so in the report.
+By default nothing is learned: a log whose action is a bundle of up to 209 coupons over five to eight weeks, aimed at
+busy customers, says little of one weekly offer. Where `simulators.effects` did learn, means and spreads differ.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 
 import torch
@@ -30,7 +32,9 @@ class EffectPriors:
     """Means and relative spreads of the assumed effects of offers.
 
     `lift_scale` and `tiring_scale` multiply the benefits and the costs of repetition: a judging market is stressed by
-    setting them below and above 1.
+    setting them below and above 1. `spreads` holds the relative spread of effects that a history informed, by name of
+    their field; `least_logged` and `most_logged` the savings [USD] (for `spend_elasticity`: shares of a week's spend)
+    between which it did: beyond them an effect is less sure. `notes` says what came of each attempt to learn.
     """
 
     visit_discount: float = 0.10  # logit of a weekly visit per log1p(saving / 1 USD)
@@ -53,15 +57,60 @@ class EffectPriors:
     relative_spread: float = 0.4
     lift_scale: float = 1.0
     tiring_scale: float = 1.0
+    fatigue_on: bool = True
+    reference_price_on: bool = True
+    stockpiling_on: bool = True
+    spreads: dict[str, float] = field(default_factory=dict)
+    least_logged: dict[str, float] = field(default_factory=dict)
+    most_logged: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if not 0.0 <= value <= 5.0:
+            if isinstance(value, dict):
+                self._check_names(entry.name, value)
+            elif not 0.0 <= value <= 5.0:
                 raise InputError(f"market.effects.{entry.name} is {value}; an effect is a number in [0, 5]")
         for name in ("salience", "carryover"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise InputError(f"market.effects.{name} is {getattr(self, name)}; a share is in (0, 1)")
+
+    def _check_names(self, table: str, entries: Mapping[str, float | str]) -> None:
+        known = {entry.name for entry in fields(self)}
+        for name, value in entries.items():
+            if name not in known:
+                raise InputError(
+                    f"market.effects.{table} has {name!r}; expected the name of an effect, as visit_coupon"
+                )
+            if isinstance(value, float) and not 0.0 <= value < float("inf"):
+                raise InputError(f"market.effects.{table}.{name} is {value}; expected a number that is not negative")
+
+    def spread(self, name: str) -> float:
+        """Return the relative spread of an effect: standard deviation over mean."""
+        kind = name.removeprefix("visit_")
+        shared = kind != name and kind in {k.value for k in KINDS}
+        prior = ((1.0 + self.relative_spread**2) ** 2 - 1.0) ** 0.5 if shared else self.relative_spread
+        return self.spreads.get(name, prior)
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """How far a history's offers reached, and how uncertain an effect is beyond them; float32, one row per draw.
+
+    Attributes:
+        floor, ceiling: log1p of the least and most that logged offers of a kind saved [log USD], (d, n_kinds); 0 and
+            infinity where the kind was never learned.
+        stretch: Slope of the effect above the ceiling, and power of its fall below the floor, mean 1, (d, n_kinds).
+        share_ceiling: Largest share of a week's spend that was seen saved, (d,).
+        share_stretch: Slope of the spend effect above it, mean 1, (d,).
+    """
+
+    floor: Tensor
+    ceiling: Tensor
+    stretch: Tensor
+    share_ceiling: Tensor
+    share_stretch: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +126,22 @@ class Effects:
     stockpiling: Tensor  # (d,)
     salience: Tensor  # (d,)
     carryover: Tensor  # (d,)
+    reach: Reach | None = None  # None where nothing was learned, so that no support is known
 
     @property
     def n_draws(self) -> int:
         return self.spend.shape[0]
 
     def take(self, draw: Tensor) -> "Effects":
-        return Effects(*(getattr(self, f.name).index_select(0, draw) for f in fields(self)))
+        return self._each(lambda tensor: tensor.index_select(0, draw))
 
     def to(self, device: torch.device | str) -> "Effects":
-        return Effects(*(getattr(self, f.name).to(device) for f in fields(self)))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Effects":
+        tensors = [change(getattr(self, f.name)) for f in fields(self) if f.name != "reach"]
+        reach = self.reach and Reach(*(change(getattr(self.reach, f.name)) for f in fields(Reach)))
+        return Effects(*tensors, reach=reach)
 
 
 @dataclass(frozen=True)
@@ -95,10 +150,14 @@ class _Sampler:
     n_draws: int
     generator: torch.Generator = field(repr=False)
 
-    def positive(self, mean: float, n: int = 1) -> Tensor:
-        """Draw log-normal values with this mean and the relative spread, shape (n_draws, n)."""
-        variance = torch.log1p(torch.tensor(self.priors.relative_spread**2))
+    def positive(self, mean: float, n: int = 1, spread: float | None = None) -> Tensor:
+        """Draw log-normal values with this mean and relative spread, the prior's by default, shape (n_draws, n)."""
+        variance = torch.log1p(torch.tensor((self.priors.relative_spread if spread is None else spread) ** 2))
         return mean * torch.exp(variance.sqrt() * self._normal(n) - variance / 2)
+
+    def named(self, name: str, scale: float) -> Tensor:
+        """Draw the effect of this name, its mean times `scale`, shape (n_draws,)."""
+        return self.positive(getattr(self.priors, name) * scale, spread=self.priors.spreads.get(name)).squeeze(1)
 
     def shift(self, mean: float, spread: float) -> Tensor:
         return mean + spread * self._normal(1)
@@ -112,7 +171,7 @@ class _Sampler:
 
 
 def draw_effects(priors: EffectPriors, n_draws: int, seed: int) -> Effects:
-    """Draw the effects of offers from their priors.
+    """Draw the effects of offers from what is believed of them; without anything learned, from their priors.
 
     Args:
         priors: Means and spreads.
@@ -127,27 +186,49 @@ def draw_effects(priors: EffectPriors, n_draws: int, seed: int) -> Effects:
     visit = [torch.zeros(n_draws, 1)]
     redeem = [torch.zeros(n_draws, 1)]
     for kind in KINDS[1:]:
-        mean = getattr(priors, f"visit_{kind.value}") * priors.lift_scale
-        visit.append(sample.positive(mean) * common)
+        name = f"visit_{kind.value}"
+        mean = getattr(priors, name) * priors.lift_scale
+        informed = name in priors.spreads  # its own evidence, instead of what all kinds share
+        visit.append(sample.positive(mean, spread=priors.spreads.get(name)) * (1.0 if informed else common))
         redeem.append(sample.shift(getattr(priors, f"redeem_{kind.value}"), 0.5))
     return Effects(
         visit=torch.cat(visit, dim=1),
         redeem_shift=torch.cat(redeem, dim=1),
-        spend=sample.positive(priors.spend_elasticity * priors.lift_scale).squeeze(1),
+        spend=sample.named("spend_elasticity", priors.lift_scale),
         redeem_slope=sample.positive(priors.redeem_value_slope).squeeze(1),
-        fatigue=sample.positive(priors.fatigue * priors.tiring_scale).squeeze(1),
-        reference_price=sample.positive(priors.reference_price * priors.tiring_scale).squeeze(1),
-        stockpiling=sample.positive(priors.stockpiling * priors.tiring_scale).squeeze(1),
+        fatigue=sample.named("fatigue", priors.tiring_scale * priors.fatigue_on),
+        reference_price=sample.named("reference_price", priors.tiring_scale * priors.reference_price_on),
+        stockpiling=sample.named("stockpiling", priors.tiring_scale * priors.stockpiling_on),
         salience=sample.share(priors.salience),
         carryover=sample.share(priors.carryover),
+        reach=_draw_reach(priors, sample) if priors.most_logged else None,
+    )
+
+
+def _draw_reach(priors: EffectPriors, sample: _Sampler) -> Reach:
+    """Draw how effects go on beyond the logged savings: as within them in the mean, more or less by a draw."""
+    ones, floors, ceilings, stretches = torch.ones(sample.n_draws, 1), [], [], []
+    for kind in KINDS:
+        name = f"visit_{kind.value}"
+        known = name in priors.most_logged
+        floors.append(ones * math.log1p(priors.least_logged.get(name, 0.0)))
+        ceilings.append(ones * (math.log1p(priors.most_logged[name]) if known else math.inf))
+        stretches.append(sample.positive(1.0) if known else ones)
+    share = priors.most_logged.get("spend_elasticity", math.inf)
+    return Reach(
+        floor=torch.cat(floors, dim=1),
+        ceiling=torch.cat(ceilings, dim=1),
+        stretch=torch.cat(stretches, dim=1),
+        share_ceiling=(ones * share).squeeze(1),
+        share_stretch=sample.positive(1.0).squeeze(1),
     )
 
 
 def describe_priors(priors: EffectPriors) -> list[Parameter]:
     """Return one provenance row per assumed effect, at the values in force."""
     rows = [
-        _row(f"visit_lift.{kind.value}", getattr(priors, f"visit_{kind.value}") * priors.lift_scale, priors,
-             "logit per log1p(USD saved)", EXPOSURE, factors=2)
+        _row(f"visit_lift.{kind.value}", f"visit_{kind.value}", priors.lift_scale, priors,
+             "logit per log1p(USD saved)", EXPOSURE)
         for kind in KINDS[1:]
     ]  # fmt: skip
     rows += [
@@ -158,13 +239,14 @@ def describe_priors(priors: EffectPriors) -> list[Parameter]:
     tiring = priors.tiring_scale
     return [
         *rows,
-        _row("spend_elasticity", priors.spend_elasticity * priors.lift_scale, priors, "log USD per share saved", BELL),
-        _row("redeem_value_slope", priors.redeem_value_slope, priors, "logit per log USD", "no source: kept below 1"),
-        _row("fatigue", priors.fatigue * tiring, priors, "log lift per contact in 8 weeks",
+        _row("spend_elasticity", "spend_elasticity", priors.lift_scale, priors, "log USD per share saved", BELL),
+        _row("redeem_value_slope", "redeem_value_slope", 1.0, priors, "logit per log USD", "no source: kept below 1"),
+        _row("fatigue", "fatigue", tiring * priors.fatigue_on, priors, "log lift per contact in 8 weeks",
              "Ansari, Mela & Neslin, Journal of Marketing Research 45(1), 2008: contact has decreasing returns"),
-        _row("reference_price", priors.reference_price * tiring, priors, "log USD per share saved",
+        _row("reference_price", "reference_price", tiring * priors.reference_price_on, priors,
+             "log USD per share saved",
              "Kalyanaram & Winer, Marketing Science 14(3), 1995: past prices paid lower what a price is worth"),
-        _row("stockpiling", priors.stockpiling * tiring, priors, "share of saving",
+        _row("stockpiling", "stockpiling", tiring * priors.stockpiling_on, priors, "share of saving",
              "van Heerde, Leeflang & Wittink, Marketing Science 23(3), 2004: about a third is time shifting"),
         Parameter("salience", priors.salience, 0.12, "share left per week", Origin.ASSUMED, "no source"),
         Parameter("carryover", priors.carryover, 0.12, "share of state dependence that is causal", Origin.ASSUMED,
@@ -172,7 +254,11 @@ def describe_priors(priors: EffectPriors) -> list[Parameter]:
     ]  # fmt: skip
 
 
-def _row(name: str, value: float, priors: EffectPriors, unit: str, source: str, factors: int = 1) -> Parameter:
-    """Describe a product of `factors` log-normal draws: a visit's lift is its kind's times one that all kinds share."""
-    spread = ((1.0 + priors.relative_spread**2) ** factors - 1.0) ** 0.5
-    return Parameter(name, value, value * spread, unit, Origin.ASSUMED, source)
+def _row(name: str, entry: str, scale: float, priors: EffectPriors, unit: str, source: str) -> Parameter:
+    """Describe an effect by its entry in the priors, what was learned of it in front of the prior's source."""
+    value = getattr(priors, entry) * scale
+    origin = Origin.COMBINED if entry in priors.spreads else Origin.ASSUMED
+    note = priors.notes.get(entry)
+    return Parameter(
+        name, value, value * priors.spread(entry), unit, origin, f"{note}; prior: {source}" if note else source
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 class Origin(Enum):
     LEARNED = "learned"
+    COMBINED = "estimate+prior"
     ASSUMED = "assumed"
 
 
@@ -17,9 +18,9 @@ class Parameter:
     Attributes:
         name: Dotted name, for instance `visit_lift.coupon`.
         value: Its mean, in `unit`.
-        error: Standard error if learned, standard deviation of the prior if assumed, in `unit`.
+        error: Standard error if learned, standard deviation of the prior or posterior if not, in `unit`.
         unit: What one of it is.
-        origin: Learned or assumed.
+        origin: Learned, assumed, or an estimate met by a prior.
         source: The data and estimator, or the citation and the step from it to this value.
     """
 

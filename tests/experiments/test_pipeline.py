@@ -108,7 +108,7 @@ def test_the_manifest_ties_the_policy_to_everything_that_it_came_from(finished: 
     assert manifest["policy"]["agent"] == "lin_ts"
     assert manifest["budget"]["price"] >= 0
     assert manifest["catalog"]["offers"][0]["name"] == "none"
-    assert set(manifest["provenance"]) == {"learned", "assumed"}
+    assert set(manifest["provenance"]) == {"learned", "estimate+prior", "assumed"}
     assert re.fullmatch(r"[0-9a-f]{40}(\+changed)?|unknown", manifest["git_commit"])
 
 
