@@ -15,7 +15,7 @@ from simulators.profiles.bg_bb import chance_of_silence, fit_bg_bb, weeks_of
 from simulators.profiles.challengers import forecast_by_challengers
 from simulators.profiles.churn import INPUTS, SILENCE, ChurnScore, fit_churn, score_churn
 from simulators.profiles.lifetime import HALF_YEAR, Lifetime, fit_lifetime, value_customers
-from simulators.profiles.sensitivity import fit_sensitivity, score_sensitivity
+from simulators.profiles.sensitivity import fit_sensitivity, promotion_shares, score_sensitivity
 
 Floats = NDArray[np.float64]
 FEWEST_EVENTS = 20
@@ -120,6 +120,7 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State]) -> dict
         return {"verdict": "Price sensitivity is not judged: too few test customers bought.", "estimable": False}
     share = promo[bought] / spend[bought]
     correlation, (lo, hi) = rank_correlation(rank[bought], share), rank_interval(rank[bought], share, seed=0)
+    before = promotion_shares(take_customers(states[test.weeks.start], test.customers)).numpy()
     thirds = [redeemed[part] > 0 for part in np.array_split(np.argsort(rank, kind="stable"), 3)]
     return {
         "estimable": True,
@@ -128,6 +129,7 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State]) -> dict
         "rank_correlation": correlation,
         "lo": lo,
         "hi": hi,
+        "promo_share_alone": rank_correlation(before[bought], share),
         "customers": int(bought.sum()),
         "redeemed_by_third": [float(part.mean()) for part in thirds],
     }

@@ -16,10 +16,12 @@ NEAR_BEST = 0.9
 """Share of the best stable silhouette that more segments must keep."""
 FEWEST_ROWS = 100
 """Distinct customers below which no segments are told apart."""
+FEWEST = 3
+"""Least number taken where one is stable: two segments only tell busy customers from quiet ones."""
 RULE = (
-    f"Of 2 to {MOST} segments those count as stable whose median adjusted Rand index over bootstrap fits is at least "
-    f"{STABLE}; the largest stable number whose silhouette is at least {100 * NEAR_BEST:.0f} % of the best stable one "
-    "is taken."
+    f"Those numbers of segments count as stable whose median adjusted Rand index over bootstrap fits is at least {STABLE}. "
+    f"Of {FEWEST} to {MOST} the largest stable one is taken whose silhouette is at least {100 * NEAR_BEST:.0f} % of the "
+    "best stable one; two only tell busy customers from quiet ones and are taken where no larger number is stable."
 )
 
 
@@ -55,8 +57,9 @@ def choose_count(trials: list[Trial]) -> int:
     stable = [trial for trial in trials if trial.stability >= STABLE and trial.silhouette > 0]
     if not stable:
         return 1
-    best = max(trial.silhouette for trial in stable)
-    return max(trial.k for trial in stable if trial.silhouette >= NEAR_BEST * best)
+    enough = [trial for trial in stable if trial.k >= FEWEST] or stable
+    best = max(trial.silhouette for trial in enough)
+    return max(trial.k for trial in enough if trial.silhouette >= NEAR_BEST * best)
 
 
 def nearest(z: Floats, centroids: Floats) -> NDArray[np.int64]:
