@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
+from experiments.customers import CustomersConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
 from simulators.worlds import MarketConfig
@@ -171,6 +172,7 @@ class Config:
     market: MarketConfig = field(default_factory=MarketConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    customers: CustomersConfig = field(default_factory=CustomersConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

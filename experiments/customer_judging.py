@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from evaluation.lifetime import cumulate, judge_forecast, judge_quantiles, rank_correlation, rank_interval
 from evaluation.response_fit import Predictions, judge_predictions
@@ -72,14 +73,16 @@ def judge_value(history: PreparedHistory, states: Sequence[State], deployed: Lif
 
 
 def judge_churn(history: PreparedHistory, states: Sequence[State]) -> tuple[ChurnScore | None, dict[str, Any]]:
-    """Fit the chance of 13 weeks without a visit in the training weeks; judge it on the last 13 of the test customers."""
+    """Fit the chance of 13 weeks without a visit in the training weeks; judge it on test customers' last 13 weeks."""
     active = (history.panel.events.baskets > 0).astype(np.float64)
     train, test = history.splits.train, history.splits.test.customers
     origins = range(train.weeks.start, train.weeks.stop - SILENCE + 1, 2)
     silent = [~active[train.customers, week : week + SILENCE].any(axis=1) for week in origins]
     events = int(min(np.sum(silent), np.sum(~np.array(silent)))) if silent else 0
     if events < FEWEST_EVENTS:
-        text = "Churn risk is assumed: too few customers stayed away in the training weeks to learn from; shown is what "
+        text = (
+            "Churn risk is assumed: too few customers stayed away in the training weeks to learn from; shown is what "
+        )
         return None, {"verdict": text + "the survival model gives.", "estimable": False}
     score = fit_churn(
         join_states([take_customers(states[week], train.customers) for week in origins]), np.concatenate(silent)
@@ -88,7 +91,7 @@ def judge_churn(history: PreparedHistory, states: Sequence[State]) -> tuple[Chur
     survival = fit_bg_bb(weeks_of(active[train.customers, 1 : train.weeks.stop]))
     rows = Predictions(
         customer=test,
-        outcome=(~active[test, start:].any(axis=1)).astype(np.float64),
+        outcome=np.where(active[test, start:].any(axis=1), 0.0, 1.0),
         predicted=score_churn(score, take_customers(states[start], test)).numpy(),
         reference=chance_of_silence(survival, weeks_of(active[test, 1:start]), SILENCE),
     )
@@ -132,7 +135,14 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State]) -> dict
         "promo_share_alone": rank_correlation(before[bought], share),
         "customers": int(bought.sum()),
         "redeemed_by_third": [float(part.mean()) for part in thirds],
+        "score_auc": _auc(redeemed > 0, rank),
+        "promo_auc": _auc(redeemed > 0, before),
     }
+
+
+def _auc(happened: NDArray[np.bool_], score: Floats) -> float:
+    """Return the area under the ROC curve; 0.5 where only one outcome occurs."""
+    return float(roc_auc_score(happened, score)) if 0 < happened.sum() < len(happened) else 0.5
 
 
 def _value_verdict(judged: dict[str, Any], models: list[dict[str, Any]], n: int, currency: str) -> str:
@@ -145,9 +155,10 @@ def _value_verdict(judged: dict[str, Any], models: list[dict[str, Any]], n: int,
         else f"On validation customers {best} had a smaller error; the chosen model is kept because it gives intervals."
     )
     return (
-        f"Forecast value of {n} test customers is {better} \"same as last half-year\": mean absolute error "
+        f'Forecast value of {n} test customers is {better} "same as last half-year": mean absolute error '
         f"{judged['mae']:,.0f} {currency}, {gain['value']:,.1f} less (95 % interval {gain['lo']:,.1f} to "
-        f"{gain['hi']:,.1f}); {judged['deciles_inside']} of {len(judged['deciles'])} deciles hold their forecast. {choice}"
+        f"{gain['hi']:,.1f}); the intervals of {judged['deciles_inside']} of {len(judged['deciles'])} deciles hold the "
+        f"forecast. {choice}"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from campaigns.errors import InputError
 from experiments.customer_judging import judge_churn, judge_sensitivity, judge_value, take_customers
 from experiments.history import PreparedHistory
 from history.artifacts import write_atomic, write_json
@@ -62,7 +63,10 @@ def write_customers(
     states = states_before(history.panel.events, range(n_weeks + 1))
     now, train = states[n_weeks], history.splits.train
     grouping = fit_segments(
-        take_customers(states[train.weeks.stop], train.customers), history.quality.currency, config.seed, config.resamples
+        take_customers(states[train.weeks.stop], train.customers),
+        history.quality.currency,
+        config.seed,
+        config.resamples,
     )
     churn, churn_figures = judge_churn(history, states)
     lifetime = fit_lifetime(history.panel.events, states, train.customers, n_weeks, min(HALF_YEAR, (n_weeks - 1) // 2))
@@ -71,7 +75,8 @@ def write_customers(
         "currency": history.quality.currency,
         "customers": len(profiles),
         "segmentation": _segmentation(grouping, profiles, history, categories, now),
-        "value": judge_value(history, states, lifetime) | {"end": _value_at_the_end(profiles, history.quality.currency)},
+        "value": judge_value(history, states, lifetime)
+        | {"end": _value_at_the_end(profiles, history.quality.currency)},
         "churn": churn_figures,
         "sensitivity": judge_sensitivity(history, states),
         "map": _map(profiles, history.quality.currency),
@@ -82,6 +87,21 @@ def write_customers(
     grouping.segments.save(folder)
     write_json(folder / FIGURES, figures)
     return figures
+
+
+def read_profiles(folder: Path) -> pd.DataFrame:
+    """Read the customers' profiles that `write_customers` wrote.
+
+    Raises:
+        InputError: they are missing or unreadable.
+    """
+    path = folder / PROFILES
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run fit first") from None
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise InputError(f"{path}: not readable as Parquet ({error}); run fit again") from None
 
 
 def _profiles(
@@ -204,5 +224,3 @@ def _migration(history: PreparedHistory, states: list[State], grouping: Grouping
     weeks = [int(history.panel.events.weeks[position - 1]) for position in positions]
     moved = describe_migration(at, weeks, len(grouping.segments.names))
     return {"segments": grouping.segments.names, **moved}
-
-

@@ -19,6 +19,7 @@ from evaluation.budget import Priced, find_price, under_hard_limit
 from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
+from experiments.customers import read_profiles
 from experiments.deployment import Deployment, deploy
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fit import fit_step, market_terms
@@ -34,7 +35,7 @@ from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
-from simulators.profiles import profile_customers
+from simulators.profiles.table import profile_customers
 from simulators.worlds import build_market, read_world
 
 SEED = 30_011
@@ -61,7 +62,11 @@ def run_export(config: Config) -> Path:
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
     hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
     profiles = profile_customers(
-        where.market.categories, where.start, history.panel.events.customer_ids, history.quality.currency
+        where.market.categories,
+        where.start,
+        history.panel.events.customer_ids,
+        history.quality.currency,
+        read_profiles(folder / "fit" / "customers"),
     )
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)

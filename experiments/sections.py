@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from history.artifacts import read_json
 from serving.section import Section
+from serving.sections import customers
 
 Show = Callable[[Mapping[str, Any], str], Section]
 """Turns what a part wrote, and the currency, into its section."""
 
-SECTIONS: Final[Mapping[str, Show]] = {}
+SECTIONS: Final[Mapping[str, Show]] = {"fit/customers/customers.json": customers.section}
 """By file within a run, in the order of the page."""
 
 

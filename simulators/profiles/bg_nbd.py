@@ -52,7 +52,7 @@ def purchases_of(active: Floats) -> tuple[Purchases, NDArray[np.bool_]]:
         The purchases, and who made any, shape (n,); the figures of who made none are those of a fresh customer.
     """
     weeks = active.shape[1]
-    bought = active.any(axis=1)
+    bought: NDArray[np.bool_] = np.asarray(active.any(axis=1))
     first = np.where(bought, active.argmax(axis=1), weeks - 1)
     last = np.where(bought, weeks - 1 - active[:, ::-1].argmax(axis=1), weeks - 1)
     repeats = np.maximum(active.sum(axis=1) - 1.0, 0.0)

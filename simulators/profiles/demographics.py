@@ -53,7 +53,7 @@ def _cell(column: str, value: str, name: str, counts: pd.DataFrame) -> dict[str,
     cell: dict[str, Any] = {"column": column, "value": value, "segment": name, "of": None, "customers": None}
     if not _shown(counts).loc[value, name]:
         return cell | {"share": None, "lo": None, "hi": None}
-    hits, n = int(counts.loc[value, name]), int(counts[name].sum())
+    hits, n = int(counts[name].to_numpy()[counts.index.get_loc(value)]), int(counts[name].sum())
     lo, hi = wilson_interval(hits, n)
     return cell | {"customers": hits, "of": n, "share": hits / n, "lo": lo, "hi": hi}
 

@@ -24,8 +24,8 @@ class GammaGamma:
 
 
 def log_likelihood(model: GammaGamma, purchases: Floats, mean: Floats) -> Floats:
-    """Return each customer's log-likelihood of the mean of so many purchases, each shape (n,), all positive (eq. 1a)."""
-    p, q, shape = model.p, model.q, model.p * purchases
+    """Return the log-likelihood of each customer's mean of so many purchases, each shape (n,), positive (eq. 1a)."""
+    q, shape = model.q, model.p * purchases
     result: Floats = (
         gammaln(shape + q)
         - gammaln(shape)

@@ -19,9 +19,9 @@ FEWEST_ROWS = 100
 FEWEST = 3
 """Least number taken where one is stable: two segments only tell busy customers from quiet ones."""
 RULE = (
-    f"Those numbers of segments count as stable whose median adjusted Rand index over bootstrap fits is at least {STABLE}. "
-    f"Of {FEWEST} to {MOST} the largest stable one is taken whose silhouette is at least {100 * NEAR_BEST:.0f} % of the "
-    "best stable one; two only tell busy customers from quiet ones and are taken where no larger number is stable."
+    f"Those numbers of segments count as stable whose median adjusted Rand index over bootstrap fits is at least "
+    f"{STABLE}. Of {FEWEST} to {MOST} the largest stable one is taken whose silhouette is at least "
+    f"{100 * NEAR_BEST:.0f} % of the best stable one; two only tell busy customers from quiet ones and are taken where no larger number is stable."
 )
 
 
@@ -64,7 +64,8 @@ def choose_count(trials: list[Trial]) -> int:
 
 def nearest(z: Floats, centroids: Floats) -> NDArray[np.int64]:
     """Return the nearest centroid of each row, shape (n,)."""
-    return ((z[:, None, :] - centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
+    own: NDArray[np.int64] = ((z[:, None, :] - centroids[None]) ** 2).sum(axis=2).argmin(axis=1)
+    return own
 
 
 def _try(z: Floats, k: int, samples: list[NDArray[np.int64]], seed: int) -> Trial:

@@ -80,7 +80,7 @@ def segment_inputs(state: State) -> Tensor:
 
 
 def standardise(inputs: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-    """Return inputs in standard deviations from the training customers, cut at 3; a constant input counts for nothing."""
+    """Return inputs in standard deviations from the training customers, cut at 3."""
     return ((inputs - mean) / scale).clamp(-MAX_Z, MAX_Z)
 
 

@@ -44,9 +44,7 @@ def fit_sensitivity(state: State) -> PriceSensitivity:
     slope = torch.where(spread > 1e-9, joint / spread.clamp(min=1e-9), torch.zeros_like(joint))
     prior = (PRIOR_SHARE * spend.mean()).clamp(min=1e-6)
     excess = _excess(share, exposure, spend, (level - slope * centre, slope, prior))
-    return PriceSensitivity(
-        level - slope * centre, slope, prior, excess.sort().values, redemptions.sort().values
-    )
+    return PriceSensitivity(level - slope * centre, slope, prior, excess.sort().values, redemptions.sort().values)
 
 
 def score_sensitivity(score: PriceSensitivity, state: State) -> Tensor:

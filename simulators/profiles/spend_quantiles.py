@@ -14,7 +14,7 @@ from history.state import VISIT_HALF_LIVES, State
 
 Floats = NDArray[np.float64]
 LEVELS = tuple((i + 0.5) / 20 for i in range(20))
-"""Midpoints of twenty equal shares: the mean of the quantiles is the mean of the distribution, the outermost hold 95 %."""
+"""Midpoints of twenty equal shares: the quantiles' mean is that of the distribution, the outermost two hold 95 %."""
 HALF_LIVES = VISIT_HALF_LIVES[1:]
 """Of the averages of spend that the quantiles rise with [weeks]; a single week's spend says no more than noise."""
 SMOOTHING = 0.01
