@@ -75,7 +75,7 @@ def map_chart(figures: Row, currency: str) -> Chart:
         f"In each cell: customers, and their mean spend per week; the stronger the colour, the more they spend. "
         f"{percent(count[i, j] / max(count.sum(), 1))} of the customers make up "
         f"{percent(total[i, j] / max(total.sum(), 1e-9))} of the spend: those who visit in {frequency[j]} % of weeks "
-        f"and came {recency[i]} weeks ago."
+        f"and whose last visit is {recency[i]} {'week' if recency[i] == '1' else 'weeks'} ago."
     )
     return Chart(draw("rfm", (7.6, 4.2), 1, paint), "Map of customers by recency and frequency of visits", see)
 

@@ -81,8 +81,8 @@ def _value(value: Mapping[str, Any], currency: str) -> list[Block]:
         _models(value, currency),
         Note(
             f"The intervals shown for single customers are meant to hold 95 %; they held "
-            f"{percent(coverage['value'], 1)} ({percent(coverage['lo'], 1)} to {percent(coverage['hi'], 1)}) of the test customers. The whole forecast "
-            f"distribution scores {decimal(judged['crps'], 0)} {currency} (CRPS, less is better), "
+            f"{percent(coverage['value'], 1)} ({percent(coverage['lo'], 1)} to {percent(coverage['hi'], 1)}) of the test "
+            f"customers. The whole forecast distribution scores {decimal(judged['crps'], 0)} {currency} (CRPS, less is better), "
             f"{_spread(judged['crps_gain'], 0)} less than the plain "
             f"figure of last half-year. The error above is that of the forecast's median; its mean, which adds up to "
             f"the total, errs by {decimal(judged['mean']['mae'], 0)} {currency}."

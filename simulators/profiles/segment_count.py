@@ -19,9 +19,10 @@ FEWEST_ROWS = 100
 FEWEST = 3
 """Least number taken where one is stable: two segments only tell busy customers from quiet ones."""
 RULE = (
-    f"Those numbers of segments count as stable whose median adjusted Rand index over bootstrap fits is at least "
+    "Those numbers of segments count as stable whose median adjusted Rand index over bootstrap fits is at least "
     f"{STABLE}. Of {FEWEST} to {MOST} the largest stable one is taken whose silhouette is at least "
-    f"{100 * NEAR_BEST:.0f} % of the best stable one; two only tell busy customers from quiet ones and are taken where no larger number is stable."
+    f"{100 * NEAR_BEST:.0f} % of the best stable one; two only tell busy customers from quiet ones and are taken where "
+    "no larger number is stable."
 )
 
 
