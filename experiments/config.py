@@ -12,6 +12,7 @@ from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
 from evaluation.warrant import WarrantConfig
+from experiments.customers import CustomersConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
 from simulators.worlds import MarketConfig
@@ -174,6 +175,7 @@ class Config:
     market: MarketConfig = field(default_factory=MarketConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    customers: CustomersConfig = field(default_factory=CustomersConfig)
     warrant: WarrantConfig = field(default_factory=WarrantConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

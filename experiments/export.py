@@ -19,6 +19,7 @@ from evaluation.budget import Priced, find_price, under_hard_limit
 from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
+from experiments.customers import read_profiles
 from experiments.deployment import Deployment, deploy
 from experiments.effects import read_priors
 from experiments.evaluate import load_policies, read_evaluation
@@ -39,7 +40,7 @@ from serving.report import write_report
 from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
-from simulators.profiles import profile_customers
+from simulators.profiles.table import profile_customers
 from simulators.provenance import Origin
 from simulators.worlds import build_market, read_world
 
@@ -69,7 +70,15 @@ def run_export(config: Config) -> Path:
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
     hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
     promoted = promoted_at(where.market, where.start)
-    profiles = profile_customers(where.market.categories, where.start, customer_ids, history.quality.currency, promoted)
+    scores = read_profiles(folder / "fit" / "customers").iloc[start.customer.numpy()].reset_index(drop=True)
+    profiles = profile_customers(
+        where.market.categories,
+        where.start,
+        customer_ids,
+        history.quality.currency,
+        scores.assign(customer_id=list(customer_ids)),
+        promoted,
+    )
     items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"], start.customer)
     profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)

@@ -11,12 +11,14 @@ from campaigns.offers import Catalog
 from envs.fitted import write_environment
 from envs.world import PriceRange
 from experiments.config import Config
+from experiments.customers import write_customers
 from experiments.effects import write_effects
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
 from experiments.recommendation import FOLDER, write_recommender
 from experiments.runs import Step, require_settings
 from history.artifacts import write_json
+from history.prepare import load_customers
 from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
 from simulators.priors import EffectPriors, describe_priors
@@ -33,6 +35,7 @@ def fit_step(config: Config) -> Step:
         "rules": asdict(config.rules),
         "offers": config.offers,
         "split": asdict(config.split),
+        "customers": asdict(config.customers),
         "train": asdict(config.train),
         "seed": config.seed,
         "threads": config.threads,
@@ -64,6 +67,8 @@ def run_fit(config: Config) -> Path:
     scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
     parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
+    people = load_customers(step.inputs["prepare"])
+    write_customers(step.folder / "customers", history, people, categories, config.customers)
     step.finish()
     sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
     count = Counter(parameter.origin for parameter in parameters)

@@ -108,10 +108,19 @@ def load_prepared(folder: Path) -> Prepared:
     return Prepared(
         events=load_events(folder),
         targeting=_read_table(folder / "targeting.parquet"),
-        customers=_read_table(folder / "customers.parquet"),
+        customers=load_customers(folder),
         purchases=load_purchases(folder),
         quality=quality_from_dict(read_json(folder / "quality.json")),
     )
+
+
+def load_customers(folder: Path) -> pd.DataFrame:
+    """Read the customers that `prepare` wrote into `folder`, with demographics where known.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    return _read_table(folder / "customers.parquet")
 
 
 def _quality(

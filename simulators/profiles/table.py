@@ -5,21 +5,40 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from history.features import FEATURES, basket_rate, features, spend_per_active_week, spend_rates, visit_rates
+from history.features import FEATURES, basket_rate, features, spend_rates
 from history.state import State
 from simulators.promotion import Categories, choose_category, open_wallet
 
-AWAY_WEEKS = 8.0
-"""Weeks without a visit from which a customer counts as away."""
+SCORES = ("segment", "value_26w", "value_26w_lo", "value_26w_hi", "p_alive", "churn_risk", "price_sensitivity")
+"""What fitted models add; columns of money end in the currency's code."""
+
+
+def score_columns(currency: str) -> list[str]:
+    """Return the names of the columns `SCORES` of a currency."""
+    return [f"{name}_{currency.lower()}" if name.startswith("value_") else name for name in SCORES]
 
 
 def profile_customers(
-    categories: Categories, state: State, customer_ids: tuple[str, ...], currency: str, promoted: Tensor | None = None
+    categories: Categories,
+    state: State,
+    customer_ids: tuple[str, ...],
+    currency: str,
+    scores: pd.DataFrame,
+    promoted: Tensor | None = None,
 ) -> pd.DataFrame:
     """Return one row per customer in human units; money columns end in the currency's code.
 
     Columns: customer_id, weeks_since_visit, visits_per_week, spend_per_week_<cur>, basket_<cur>, promo_share,
-    promoted_share, contacts_8w, weeks_since_redemption, category (what the recommender promotes), segment (in words).
+    promoted_share, contacts_8w, weeks_since_redemption, category (what the recommender promotes), and `score_columns`:
+    segment (in words), value of the next 26 weeks with its 95 % interval, p_alive, churn_risk, price_sensitivity.
+
+    Args:
+        categories: What is promoted from.
+        state: Of n customers.
+        customer_ids: Theirs, in the same order.
+        currency: Code.
+        scores: customer_id and `score_columns`, a row for each of these customers.
+        promoted: Index of the promoted category, shape (n,), int64; by taste if not given.
     """
     if promoted is None:
         promoted = choose_category(categories, state)
@@ -40,26 +59,8 @@ def profile_customers(
             "category": pd.Series([categories.names[i] for i in promoted.tolist()], dtype="str"),
         }
     )
-    active = _numbers(visit_rates(state)[:, 2])
-    return rows.assign(segment=name_segments(rows["weeks_since_visit"], active, _numbers(spend_per_active_week(state))))
-
-
-def name_segments(
-    weeks_since_visit: "pd.Series[float]", active: NDArray[np.float64], active_spend: NDArray[np.float64]
-) -> "pd.Series[str]":
-    """Name each customer's rhythm and size of shop, as in "weekly, big shop"; big is above the median of the active.
-
-    Args:
-        weeks_since_visit: Shape (n,).
-        active: Share of weeks with a visit, shape (n,).
-        active_spend: Spend of a week with a visit [currency], shape (n,).
-    """
-    away = weeks_since_visit.to_numpy() >= AWAY_WEEKS
-    rhythm = np.select([away, active >= 0.75, active >= 0.35], ["away", "weekly", "every other week"], "occasional")
-    here = active_spend[~away]
-    median = float(np.median(here)) if len(here) else 0.0
-    size = np.where(active_spend > median, ", big shop", ", small shop")
-    return pd.Series(np.where(away, "away for 8 weeks or more", rhythm.astype(object) + size), dtype="str")
+    needed = scores[["customer_id", *score_columns(currency)]]
+    return rows.merge(needed, on="customer_id", how="left", validate="one_to_one")
 
 
 def _numbers(column: Tensor) -> NDArray[np.float64]:
