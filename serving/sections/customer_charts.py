@@ -35,7 +35,7 @@ def segments_chart(rows: Sequence[Row], currency: str) -> Chart:
         for i, (ax, (title, unit, values)) in enumerate(zip(axes, panels, strict=True)):
             middle, lo, hi = (np.array(column) for column in zip(*values, strict=True))
             ax.barh(at, middle, color=SERIES[0], height=0.6, alpha=0.75)
-            ax.errorbar(middle, at, xerr=[middle - lo, hi - middle], fmt="none", ecolor=INK, lw=1.2)
+            ax.errorbar(middle, at, xerr=np.maximum([middle - lo, hi - middle], 0.0), fmt="none", ecolor=INK, lw=1.2)
             labels = [_wrap(name) for name in lettered([r["segment"] for r in rows])]
             ax.set_yticks(at, labels if i == 0 else [""] * len(rows))
             ax.tick_params(axis="y", length=0)
