@@ -198,5 +198,6 @@ def test_the_section_shows_each_picture_once_and_names_every_segment(written: tu
     charts = [block for block in shown.blocks if isinstance(block, Chart)]
     assert len({chart.alt for chart in charts}) == len(charts) >= 4
     table = shown.blocks[0]
+    assert "Spend per week [EUR]" in table.headings
     named = [row["segment"] for row in written[1]["segmentation"]["rows"]]
     assert [row[0][3:] for row in table.rows] == named
