@@ -74,7 +74,7 @@ def rank_correlation(one: Floats, other: Floats) -> float:
     return float(spearmanr(one, other).statistic)
 
 
-def rank_interval(one: Floats, other: Floats, seed: int, resamples: int = 300) -> tuple[float, float]:
+def rank_interval(one: Floats, other: Floats, seed: int, resamples: int) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the rank correlation over customers."""
     rng = np.random.default_rng(seed)
     samples = [rng.integers(len(one), size=len(one)) for _ in range(resamples)]

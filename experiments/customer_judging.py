@@ -72,7 +72,9 @@ def judge_value(history: PreparedHistory, states: Sequence[State], deployed: Lif
     }
 
 
-def judge_churn(history: PreparedHistory, states: Sequence[State]) -> tuple[ChurnScore | None, dict[str, Any]]:
+def judge_churn(
+    history: PreparedHistory, states: Sequence[State], resamples: int
+) -> tuple[ChurnScore | None, dict[str, Any]]:
     """Fit the chance of 13 weeks without a visit in the training weeks; judge it on test customers' last 13 weeks."""
     active = (history.panel.events.baskets > 0).astype(np.float64)
     train, test = history.splits.train, history.splits.test.customers
@@ -95,7 +97,7 @@ def judge_churn(history: PreparedHistory, states: Sequence[State]) -> tuple[Chur
         predicted=score_churn(score, take_customers(states[start], test)).numpy(),
         reference=chance_of_silence(survival, weeks_of(active[test, 1:start]), SILENCE),
     )
-    judged = judge_predictions(rows)
+    judged = judge_predictions(rows, resamples=resamples)
     figures = {
         "estimable": True,
         "verdict": _churn_verdict(judged),
@@ -108,7 +110,7 @@ def judge_churn(history: PreparedHistory, states: Sequence[State]) -> tuple[Chur
     return score, figures
 
 
-def judge_sensitivity(history: PreparedHistory, states: Sequence[State]) -> dict[str, Any]:
+def judge_sensitivity(history: PreparedHistory, states: Sequence[State], resamples: int) -> dict[str, Any]:
     """Say whether the score before the test weeks goes with what the test customers then do."""
     train, test = history.splits.train, history.splits.test
     score = fit_sensitivity(take_customers(states[train.weeks.stop], train.customers))
@@ -122,7 +124,7 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State]) -> dict
     if bought.sum() < FEWEST_EVENTS:
         return {"verdict": "Price sensitivity is not judged: too few test customers bought.", "estimable": False}
     share = promo[bought] / spend[bought]
-    correlation, (lo, hi) = rank_correlation(rank[bought], share), rank_interval(rank[bought], share, seed=0)
+    correlation, (lo, hi) = rank_correlation(rank[bought], share), rank_interval(rank[bought], share, 0, resamples)
     before = promotion_shares(take_customers(states[test.weeks.start], test.customers)).numpy()
     thirds = [redeemed[part] > 0 for part in np.array_split(np.argsort(rank, kind="stable"), 3)]
     return {

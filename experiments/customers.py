@@ -41,7 +41,14 @@ class CustomersConfig:
     """How customers are profiled."""
 
     resamples: int = 20  # bootstrap fits behind the stability of each number of segments
+    intervals: int = 300  # bootstrap samples behind the intervals of ranks
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 2 or self.intervals < 20:
+            raise InputError(
+                f"customers: resamples {self.resamples}, intervals {self.intervals}; expected at least 2 and 20"
+            )
 
 
 def write_customers(
@@ -68,7 +75,7 @@ def write_customers(
         config.seed,
         config.resamples,
     )
-    churn, churn_figures = judge_churn(history, states)
+    churn, churn_figures = judge_churn(history, states, config.intervals)
     lifetime = fit_lifetime(history.panel.events, states, train.customers, n_weeks, min(HALF_YEAR, (n_weeks - 1) // 2))
     profiles = _profiles(history, now, categories, grouping, lifetime, churn)
     figures = {
@@ -78,7 +85,7 @@ def write_customers(
         "value": judge_value(history, states, lifetime)
         | {"end": _value_at_the_end(profiles, history.quality.currency)},
         "churn": churn_figures,
-        "sensitivity": judge_sensitivity(history, states),
+        "sensitivity": judge_sensitivity(history, states, config.intervals),
         "map": _map(profiles, history.quality.currency),
         "migration": _migration(history, states, grouping),
         "demographics": describe_demographics(customers, profiles["segment"]),

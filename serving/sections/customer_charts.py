@@ -27,7 +27,7 @@ def segments_chart(rows: Sequence[Row], currency: str) -> Chart:
     panels = (
         ("Customers", "share of customers [%]", [tuple(100 * r[f"share{end}"] for end in ENDS) for r in rows]),
         ("Value", f"next 26 weeks [{currency} each]", [tuple(r[f"value{end}"] for end in ENDS) for r in rows]),
-        ("Weekly visits", "weeks with a visit [%]", [(100 * r["visit_weeks"],) * 3 for r in rows]),
+        ("Visits", "weeks with a visit [%]", [(100 * r["visit_weeks"],) * 3 for r in rows]),
         ("Promotion", "spend on promotion [%]", [(100 * r["promo_share"],) * 3 for r in rows]),
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ def segments_chart(rows: Sequence[Row], currency: str) -> Chart:
         for i, (ax, (title, unit, values)) in enumerate(zip(axes, panels, strict=True)):
             middle, lo, hi = (np.array(column) for column in zip(*values, strict=True))
             ax.barh(at, middle, color=SERIES[0], height=0.6, alpha=0.75)
-            ax.errorbar(middle, at, xerr=[middle - lo, hi - middle], fmt="none", ecolor=INK, lw=1.2)
+            ax.errorbar(middle, at, xerr=np.maximum([middle - lo, hi - middle], 0.0), fmt="none", ecolor=INK, lw=1.2)
             labels = [_wrap(name) for name in lettered([r["segment"] for r in rows])]
             ax.set_yticks(at, labels if i == 0 else [""] * len(rows))
             ax.tick_params(axis="y", length=0)
@@ -151,12 +151,13 @@ def count_chart(figures: Row) -> Chart:
     def paint(axes: list[Axes]) -> None:
         apart, stable = axes
         apart.plot(counts, [t["silhouette"] for t in trials], color=SERIES[0], marker="o")
-        apart.set(title="Separation", ylabel="silhouette (1 is apart)", ylim=(0, None))
+        apart.set(title="Separation", ylabel="silhouette (1 is apart)")
+        apart.set_ylim(0, 1.1 * max(0.1, *[t["silhouette"] for t in trials]))
         middle = np.array([t["stability"] for t in trials])
         reach = [[t["stability"] - t["lo"] for t in trials], [t["hi"] - t["stability"] for t in trials]]
         stable.errorbar(counts, middle, reach, fmt="o-", color=SERIES[0], ecolor=FAINT)
         stable.axhline(0.8, color=FAINT, ls="--", lw=1)
-        stable.set(title="Stability", ylabel="adjusted Rand index (1 is the same)", ylim=(0, 1.05))
+        stable.set(title="Stability", ylabel="adjusted Rand index", ylim=(0, 1.05))
         for ax in axes:
             ax.axvline(k, color=SERIES[1], lw=1.2, ls=":")
             ax.set_xlabel("number of segments")
@@ -165,7 +166,8 @@ def count_chart(figures: Row) -> Chart:
 
     see = (
         f"The dotted line marks the {k} segments taken. Bars hold 80 % of the agreements with fits on resampled "
-        "customers; above the dashed line a number of segments counts as stable."
+        "customers; above the dashed line a number of segments counts as stable (1 is the same, "
+        "0 is chance)."
     )
     return Chart(draw("segment-count", (8.2, 3.2), 2, paint), "Silhouette and stability by number of segments", see)
 
@@ -185,4 +187,4 @@ def _wrap(name: str, most: int = 34) -> str:
     if len(name) <= most or ", " not in name[:most]:
         return name
     at = name[:most].rindex(", ") + 1
-    return f"{name[:at]}\n     {name[at + 1 :]}"
+    return f"{name[:at]}\n{name[at + 1 :]}"

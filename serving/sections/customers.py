@@ -74,18 +74,17 @@ def _value(value: Mapping[str, Any], currency: str) -> list[Block]:
     if not value["estimable"]:
         return blocks
     end, judged = value["end"], value["held_out"]
-    coverage = judged["coverage"]
+    held = judged["coverage"]
     return [
         *blocks,
         value_chart(value, currency),
         _models(value, currency),
         Note(
-            f"The intervals shown for single customers are meant to hold 95 %; they held "
-            f"{percent(coverage['value'], 1)} ({percent(coverage['lo'], 1)} to {percent(coverage['hi'], 1)}) of the test "
-            f"customers. The whole forecast distribution scores {decimal(judged['crps'], 0)} {currency} (CRPS, less is better), "
-            f"{_spread(judged['crps_gain'], 0)} less than the plain "
-            f"figure of last half-year. The error above is that of the forecast's median; its mean, which adds up to "
-            f"the total, errs by {decimal(judged['mean']['mae'], 0)} {currency}."
+            f"The intervals shown for single customers are meant to hold 95 %; they held {percent(held['value'], 1)} "
+            f"({percent(held['lo'], 1)} to {percent(held['hi'], 1)}) of the test customers. The whole forecast scores "
+            f"{decimal(judged['crps'], 0)} {currency} (CRPS, less is better), {_spread(judged['crps_gain'], 0)} less "
+            f"than the plain figure of last half-year. The error above is that of the forecast's median; its mean, "
+            f"which adds up to the total, errs by {decimal(judged['mean']['mae'], 0)} {currency}."
         ),
         Note(
             f"From the end of the history a customer is expected to spend {decimal(end['mean_26w'], 0)} {currency} in "
