@@ -12,9 +12,9 @@ from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
 from evaluation.warrant import WarrantConfig
-from experiments.customers import CustomersConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
+from simulators.profiles.grouping import CustomersConfig
 from simulators.worlds import MarketConfig
 
 

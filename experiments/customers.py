@@ -1,6 +1,5 @@
 """Fit and judge what is known of customers, and write it: profiles, segments, and the figures of the report."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from history.state import State
 from simulators.profiles.bg_bb import BgBb, chance_of_silence, weeks_of
 from simulators.profiles.churn import SILENCE, ChurnScore, score_churn
 from simulators.profiles.demographics import describe_demographics, wilson_interval
-from simulators.profiles.grouping import Grouping, fit_segments
+from simulators.profiles.grouping import CustomersConfig, Grouping, fit_segments
 from simulators.profiles.lifetime import HALF_YEAR, Lifetime, Value, fit_lifetime, value_customers
 from simulators.profiles.migration import describe_migration, quarter_positions
 from simulators.profiles.preferences import favourite_categories, segment_tastes
@@ -36,23 +35,13 @@ FREQUENCY_EDGES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Share of weeks with a visit at which a column of the map begins; the last ends at 1."""
 
 
-@dataclass
-class CustomersConfig:
-    """How customers are profiled."""
-
-    resamples: int = 20  # bootstrap fits behind the stability of each number of segments
-    intervals: int = 300  # bootstrap samples behind the intervals of ranks
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.resamples < 2 or self.intervals < 20:
-            raise InputError(
-                f"customers: resamples {self.resamples}, intervals {self.intervals}; expected at least 2 and 20"
-            )
-
-
 def write_customers(
-    folder: Path, history: PreparedHistory, customers: pd.DataFrame, categories: Categories, config: CustomersConfig
+    folder: Path,
+    history: PreparedHistory,
+    customers: pd.DataFrame,
+    categories: Categories,
+    config: CustomersConfig,
+    seed: int,
 ) -> dict[str, Any]:
     """Fit profiles on the training split, judge them on the test split, and write all into `folder`.
 
@@ -64,7 +53,8 @@ def write_customers(
         history: Replayed.
         customers: Demographics in the order of the panel, for description only: nothing is fitted to them.
         categories: As the training customers bought them.
-        config: Seed and resamples.
+        config: How much is resampled.
+        seed: Same seed, same files.
     """
     n_weeks = history.panel.n_weeks
     states = states_before(history.panel.events, range(n_weeks + 1))
@@ -72,7 +62,7 @@ def write_customers(
     grouping = fit_segments(
         take_customers(states[train.weeks.stop], train.customers),
         history.quality.currency,
-        config.seed,
+        seed,
         config.resamples,
     )
     churn, churn_figures = judge_churn(history, states, config.intervals)

@@ -68,7 +68,7 @@ def run_fit(config: Config) -> Path:
     parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
     people = load_customers(step.inputs["prepare"])
-    write_customers(step.folder / "customers", history, people, categories, config.customers)
+    write_customers(step.folder / "customers", history, people, categories, config.customers, config.seed)
     step.finish()
     sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
     count = Counter(parameter.origin for parameter in parameters)

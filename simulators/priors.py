@@ -6,7 +6,7 @@ busy customers, says little of one weekly offer. Where `simulators.effects` did 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -139,9 +139,9 @@ class Effects:
         return self._each(lambda tensor: tensor.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Effects":
-        tensors = [change(getattr(self, f.name)) for f in fields(self) if f.name != "reach"]
+        tensors = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "reach"}
         reach = self.reach and Reach(*(change(getattr(self.reach, f.name)) for f in fields(Reach)))
-        return Effects(*tensors, reach=reach)
+        return replace(self, **tensors, reach=reach)
 
 
 @dataclass(frozen=True)

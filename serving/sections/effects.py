@@ -254,7 +254,8 @@ def _whole_log(audit: Mapping[str, Any], currency: str) -> list[Note | Heading |
 
 
 def _name(belief: Mapping[str, Any]) -> str:
-    return NAMES.get(belief["name"], belief["name"])
+    name = str(belief["name"])
+    return NAMES.get(name, name)
 
 
 def _with_error(value: float, error: float) -> str:

@@ -94,7 +94,9 @@ def posterior(priors: EffectPriors, estimates: Estimates) -> EffectPosterior:
     """
     sources = _sources(priors, estimates)
     verdicts = _verdicts(estimates, sources)
-    beliefs, means, spreads = [], {}, {}
+    beliefs: list[Belief] = []
+    means: dict[str, Any] = {}
+    spreads: dict[str, float] = {}
     for name, verdict in verdicts.items():
         prior = getattr(priors, name)
         spread = priors.spread(name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from campaigns.errors import InputError
 from history.features import spend_per_active_week, spend_rates, visit_rates
 from history.state import State
 from simulators.profiles.segment_count import Trial, choose_count, try_counts
@@ -20,6 +21,20 @@ from simulators.profiles.segments import (
     segment_inputs,
     standardise,
 )
+
+
+@dataclass
+class CustomersConfig:
+    """How customers are profiled."""
+
+    resamples: int = 20  # bootstrap fits behind the stability of each number of segments
+    intervals: int = 300  # bootstrap samples behind the intervals of ranks
+
+    def __post_init__(self) -> None:
+        if self.resamples < 2 or self.intervals < 20:
+            raise InputError(
+                f"customers: resamples {self.resamples}, intervals {self.intervals}; expected at least 2 and 20"
+            )
 
 
 @dataclass(frozen=True, eq=False)

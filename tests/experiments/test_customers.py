@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.customers import FIGURES, PROFILES, CustomersConfig, read_profiles, write_customers
+from experiments.customers import FIGURES, PROFILES, read_profiles, write_customers
 from experiments.history import PreparedHistory, full_weeks
 from experiments.sections import read_sections
 from history.artifacts import hash_file
@@ -20,6 +20,7 @@ from history.splits import SplitConfig, split_history
 from serving.figures import Chart
 from serving.sections.customers import section
 from simulators.observation import CAMPAIGN_FEATURES
+from simulators.profiles.grouping import CustomersConfig
 from simulators.profiles.segments import INPUTS
 from simulators.profiles.table import profile_customers, score_columns
 from simulators.promotion import Categories
@@ -56,7 +57,7 @@ def events() -> WeeklyEvents:
 @pytest.fixture(scope="module")
 def written(events: WeeklyEvents, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("run") / "fit" / "customers"
-    return folder, write_customers(folder, as_history(events), people(events), shop(), QUICK)
+    return folder, write_customers(folder, as_history(events), people(events), shop(), QUICK, seed=0)
 
 
 def test_every_customer_has_one_profile_without_gaps(
@@ -76,7 +77,7 @@ def test_every_customer_has_one_profile_without_gaps(
 def test_the_same_history_and_seed_write_the_same_bytes(
     written: tuple[Path, dict[str, Any]], events: WeeklyEvents, tmp_path: Path
 ) -> None:
-    write_customers(tmp_path, as_history(events), people(events), shop(), QUICK)
+    write_customers(tmp_path, as_history(events), people(events), shop(), QUICK, seed=0)
     for name in (PROFILES, FIGURES, "segments.safetensors", "segments.json"):
         assert hash_file(tmp_path / name) == hash_file(written[0] / name), name
 
@@ -84,7 +85,9 @@ def test_the_same_history_and_seed_write_the_same_bytes(
 def test_demographics_change_nothing_but_their_own_description(
     written: tuple[Path, dict[str, Any]], events: WeeklyEvents, tmp_path: Path
 ) -> None:
-    figures = write_customers(tmp_path, as_history(events), people(events)[["customer", "customer_id"]], shop(), QUICK)
+    figures = write_customers(
+        tmp_path, as_history(events), people(events)[["customer", "customer_id"]], shop(), QUICK, seed=0
+    )
     assert figures["demographics"] == []
     assert written[1]["demographics"] != []
     assert hash_file(tmp_path / PROFILES) == hash_file(written[0] / PROFILES)
@@ -118,7 +121,7 @@ def test_what_test_customers_do_changes_no_fit(
     arrays = {name: getattr(events, name).copy() for name in ("baskets", "spend", "promo_spend", "redeemed")}
     for array in arrays.values():
         array[test] = 0
-    figures = write_customers(tmp_path, as_history(replace(events, **arrays)), people(events), shop(), QUICK)
+    figures = write_customers(tmp_path, as_history(replace(events, **arrays)), people(events), shop(), QUICK, seed=0)
     assert hash_file(tmp_path / "segments.safetensors") == hash_file(written[0] / "segments.safetensors")
     for part, name in (("value", "weights"), ("value", "survival"), ("churn", "weights")):
         assert figures[part][name] == written[1][part][name]
@@ -185,7 +188,7 @@ def test_a_degenerate_history_gives_verdicts_and_no_nan(
 ) -> None:
     changed = change(events)
     folder = tmp_path / "fit" / "customers"
-    figures = write_customers(folder, as_history(changed), people(changed), shop(changed.category_names), QUICK)
+    figures = write_customers(folder, as_history(changed), people(changed), shop(changed.category_names), QUICK, seed=0)
     assert not read_profiles(folder).isna().any(axis=None)
     assert figures[part]["verdict"].startswith(verdict)
     assert all(figures[name]["verdict"].endswith(".") for name in ("segmentation", "value", "churn", "sensitivity"))

@@ -65,6 +65,7 @@ def test_targeting_has_a_row_per_customer_and_campaign(shop: Shop) -> None:
             "customer_id": ["007", "b", "c"],
             "campaign_id": ["k1", "k0", "k1"],
             "campaign_type": ["A", "B", "A"],
+            "offer": ["", "", ""],
             "start_week": [2, -1, 2],
             "end_week": [3, 9, 3],
             "duration_weeks": [2, 11, 2],
