@@ -89,7 +89,7 @@ class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         action = torch.from_numpy(check_actions(actions, self.num_envs, self.layout.n_actions)).to(self._device)
-        noise = draw_noise(self.num_envs, self._generator, self._device)
+        noise = draw_noise(self.num_envs, self.world.pool.n_categories, self._generator, self._device)
         self._episode, outcome, uplift = take_step(self.world, self._episode, action, noise)
         reward = uplift - self._episode.price * outcome.cost
         info: dict[str, Any] = {
@@ -130,7 +130,7 @@ class CampaignEnv(gymnasium.Env[Rows, np.int64]):
         if self._episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         chosen = torch.from_numpy(check_actions(np.asarray([action]), 1, self.layout.n_actions)).to(self._device)
-        noise = draw_noise(1, self._luck(), self._device)
+        noise = draw_noise(1, self._world.pool.n_categories, self._luck(), self._device)
         self._episode, outcome, uplift = take_step(self._world, self._episode, chosen, noise)
         reward = float(uplift - self._episode.price * outcome.cost)
         info = {"net": float(uplift), "cost": float(outcome.cost), "violations": int(outcome.violation)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from campaigns.errors import InputError
 from history.state import State
 from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step, terminal_value
 from simulators.observation import Observer
@@ -41,9 +42,21 @@ class Episode:
 
 
 def begin(world: World, n: int, generator: torch.Generator) -> Episode:
-    """Draw n customers, their effects and their budget prices."""
-    device = world.pool.weeks_seen.device
-    customers = torch.randint(world.pool.n, (n,), generator=generator, device=device)
+    """Draw n customers, their effects and their budget prices.
+
+    Where people buy on several shops, whole people are drawn, one row per shop.
+
+    Raises:
+        InputError: n is no multiple of the shops.
+    """
+    device, shops = world.pool.weeks_seen.device, world.market.shops
+    if n % shops:
+        raise InputError(
+            f"train.customers is {n}: in a market of {shops} shops an episode has {shops} rows per person; expected a "
+            f"multiple of {shops}"
+        )
+    person = torch.randint(world.pool.n // shops, (n // shops,), generator=generator, device=device)
+    customers = (person.unsqueeze(1) * shops + torch.arange(shops, device=device)).view(-1)
     draw = torch.randint(world.market.effects.n_draws, (n,), generator=generator, device=device)
     state = open_market(world.market, world.pool.take(customers), draw)
     return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator))

@@ -1,5 +1,6 @@
 """How well a response model predicts weeks and customers it has not seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ class Predictions:
     predicted: Floats
     reference: Floats  # the naive model's probabilities
 
+    def where(self, keep: NDArray[np.bool_]) -> "Predictions":
+        return Predictions(self.customer[keep], self.outcome[keep], self.predicted[keep], self.reference[keep])
+
 
 def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) -> dict[str, Any] | None:
     """Return AUC, log-loss against the reference, calibration slope and deciles; None without both outcomes.
@@ -45,6 +49,7 @@ def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) ->
         "log_loss_gain_lo": gain - Z95 * gain_error,
         "log_loss_gain_hi": gain + Z95 * gain_error,
         "slope": calibration_slope(rows.outcome, rows.predicted),
+        "calibration_error": calibration_error(rows.predicted, rows.outcome),
         "deciles": deciles(rows.predicted, rows.outcome),
         "rows": len(rows.outcome),
         "customers": len(np.unique(rows.customer)),
@@ -76,6 +81,42 @@ def deciles(predicted: Floats, observed: Floats, bins: int = 10) -> list[dict[st
             }
         )
     return rows
+
+
+def calibration_error(predicted: Floats, observed: Floats, bins: int = 10) -> float:
+    """Return the mean distance of predicted from observed means over bins of equal mass.
+
+    Reference:
+        Naeini, Cooper & Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015; bins
+        of equal mass as in Nixon et al., "Measuring Calibration in Deep Learning", CVPR Workshops 2019.
+    """
+    parts = np.array_split(np.argsort(predicted, kind="stable"), bins)
+    gaps = [len(part) * abs(predicted[part].mean() - observed[part].mean()) for part in parts if len(part)]
+    return float(sum(gaps) / len(predicted))
+
+
+def judge_groups(rows: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return mean prediction and observation of each group, with a 95 % interval clustered by customer.
+
+    Args:
+        rows: Outcomes and predictions.
+        names: Group of each row, as in the type of its campaign.
+    """
+    named, judged = np.asarray(names), []
+    for name in sorted(set(names)):
+        part = named == name
+        mean, error = _clustered_mean(rows.customer[part], rows.outcome[part])
+        judged.append(
+            {
+                "name": name,
+                "predicted": float(rows.predicted[part].mean()),
+                "observed": mean,
+                "lo": mean - Z95 * error,
+                "hi": mean + Z95 * error,
+                "n": int(part.sum()),
+            }
+        )
+    return judged
 
 
 def own_mean_rate(past: Floats, weeks: int) -> Floats:

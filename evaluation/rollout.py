@@ -84,7 +84,7 @@ def _play_some(policy: Policy[Tensor], price: float, where: Play, worlds: range,
     prices = torch.full((state.n,), price, device=generator.device)
     tally = _Tally(state.n, where.market.n_actions, generator.device)
     for _ in range(where.market.horizon.weeks):
-        noise = draw_noise(state.n, generator, generator.device)
+        noise = draw_noise(state.n, state.customer.n_categories, generator, generator.device)
         choice = torch.rand(state.n, generator=generator, device=generator.device)
         sight = look(where.market, state)
         action, entropy = _choose(policy, where, state, sight, prices, choice)
@@ -205,7 +205,9 @@ def expected_gain(where: Play, action: Tensor, weeks: int) -> tuple[NDArray[np.f
             sight = look(where.market, state)
             wanted = action.repeat(len(worlds)) * (week == 0)
             asked = wanted * sight.mask.gather(1, wanted.unsqueeze(1)).squeeze(1)
-            state, outcome = step(where.market, state, sight, asked, draw_noise(state.n, generator, device))
+            state, outcome = step(
+                where.market, state, sight, asked, draw_noise(state.n, state.customer.n_categories, generator, device)
+            )
             uplift, cost = uplift + outcome.uplift, cost + outcome.cost
         uplift = uplift + terminal_value(where.market, state)
         uplifts.append(uplift.view(len(worlds), -1).double().cpu().numpy())

@@ -77,9 +77,8 @@ def _visits(config: Config, history: PreparedHistory) -> Measured:
     everybody = np.arange(history.panel.events.n)
     before = customer_weeks(history.panel, Split("before", everybody, range(first, weeks.start)))
     after = customer_weeks(history.panel, Split("after", everybody, weeks))
-    campaigns = targeted_campaigns(
-        history.panel, history.targeting, Split("none", everybody, weeks), range(weeks.start, weeks.start)
-    )
+    nobody = Split("none", everybody, weeks)
+    campaigns = targeted_campaigns(history.panel, history.targeting, nobody, range(0), until=0)
     redemption = fit_redemption(campaigns, config.market.response.members, config.seed)
     model = fit_response(before, redemption, config.market.response, config.seed)
     past = (history.panel.events.baskets[:, 1 : weeks.start] > 0).astype(np.float64)
@@ -114,12 +113,14 @@ def _redemptions(config: Config, history: PreparedHistory) -> Measured:
     n_weeks = history.panel.n_weeks
     border = round(LATE_SHARE * n_weeks)
     everybody = Split("all", np.arange(history.panel.events.n), range(n_weeks))
-    earlier = targeted_campaigns(history.panel, history.targeting, everybody, range(FIRST_CAMPAIGN_WEEK, border))
-    later = targeted_campaigns(history.panel, history.targeting, everybody, range(border, n_weeks))
+    starts = range(FIRST_CAMPAIGN_WEEK, border)
+    earlier = targeted_campaigns(history.panel, history.targeting, everybody, starts, until=border)
+    later = targeted_campaigns(history.panel, history.targeting, everybody, range(border, n_weeks), until=n_weeks)
     model = fit_redemption(earlier, config.market.response.members, config.seed)
+    visit = mean_visit_probability(read_training_world(run_folder(config)).market.response, later.features)
     base = np.full(len(later), float(earlier.redeemed.mean()))
     judged = judge_predictions(
-        Predictions(later.customer.numpy(), later.redeemed.double().numpy(), model.chance(later).numpy(), base)
+        Predictions(later.customer.numpy(), later.redeemed.double().numpy(), model.chance(later, visit).numpy(), base)
     )
     if judged is None:
         return {"what": "redemption", "value": "not estimable: the late campaigns have one outcome only"}

@@ -11,6 +11,8 @@ from omegaconf import MISSING
 from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
+from evaluation.warrant import WarrantConfig
+from experiments.customers import CustomersConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
 from simulators.worlds import MarketConfig
@@ -94,6 +96,8 @@ class ExportConfig:
     agent: str = "auto"  # the best on validation, or the name of a trained agent
     draws: int = 200  # of the effects behind each customer's interval
     rules: int = 32  # most leaves of the readable tree
+    override_fidelity: str = ""
+    """Why a policy is published although its market does not behave like the customers; kept in its manifest."""
 
     def __post_init__(self) -> None:
         if self.draws < 200:
@@ -171,6 +175,8 @@ class Config:
     market: MarketConfig = field(default_factory=MarketConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    customers: CustomersConfig = field(default_factory=CustomersConfig)
+    warrant: WarrantConfig = field(default_factory=WarrantConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

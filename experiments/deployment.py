@@ -47,7 +47,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
         policy: The chosen one.
         price: Budget price λ.
         where: Deployment market, all customers, and as many worlds as draws of the effects are wanted.
-        profiles: As `profile_customers` gives them.
+        profiles: As `profile_customers` gives them, and `items`: names of the products to put forward.
         rules: Most leaves of the readable tree.
     """
     n, device = where.start.n, where.start.weeks_seen.device
@@ -72,6 +72,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
             "customer_id": profiles["customer_id"],
             "offer": picked,
             "category": profiles["category"],
+            "items": profiles["items"],
             "uplift": expected.uplift,
             "uplift_lo": expected.lo,
             "uplift_hi": expected.hi,

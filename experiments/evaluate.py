@@ -21,15 +21,17 @@ from campaigns.errors import InputError
 from envs.fitted import read_environment
 from envs.world import World
 from evaluation.estimate import estimate_mean
-from evaluation.fidelity import Recorded, compare_with_history
+from evaluation.response_fit import judge_predictions
 from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
 from experiments.effects import judge_effects, read_priors
+from experiments.fidelity import FILE, fidelity_line, measure_fidelity
 from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
-from experiments.judging import judge_redemption, judge_spend, judge_visits
+from experiments.judging import JudgedCampaigns, judge_spend, judge_visits, predict_redemption
 from experiments.main import choose_device, main, run_folder, set_up
+from experiments.recommendation import FOLDER, read_promoter
 from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
 from history.artifacts import read_json, write_json
@@ -72,9 +74,12 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     trained = load_policies(folder, train_world)
     test = _test_play(config, history, train_world)
     agents = _compare(config, trained, test, train_world)
+    campaigns = predict_redemption(config, history, train_world.market.response)
+    response = _response(config, history, campaigns)
+    fidelity = measure_fidelity(config, history, train_world, response["visit"], campaigns)
+    write_json(step.folder / FILE, fidelity)
     evaluation = {
-        "response": _response(config, history),
-        "fidelity": _fidelity(config, history, train_world),
+        "response": response,
         "agents": agents,
         "curve": _curves(config, trained, agents, test),
         "campaign_weeks": config.market.horizon.campaign_weeks,
@@ -87,6 +92,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     step.finish()
     print(table_of(agents))
     print(verdict(agents))
+    print(fidelity_line(fidelity))
     return evaluation
 
 
@@ -108,14 +114,13 @@ def load_policies(folder: Path, world: World) -> dict[str, list[Trained]]:
 def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     """Fit the judging market to the test customers and their weeks, and open it at the first of these."""
     split = history.splits.test
-    categories = fit_categories(history, config)
+    promoter = read_promoter(run_folder(config) / "fit" / FOLDER)
+    categories = replace(fit_categories(history, config), promoter=promoter)
     fitted = fit_world(history.panel, history.targeting, split, categories, config.market.judge, config.seed + 2).world
-    terms = market_terms(
-        config, read_priors(run_folder(config), judging=True), len(split.customers), history.panel.events.n
-    )
     device = choose_device(config)
     first = range(split.weeks.start, split.weeks.start + 1)
-    start = starting_states(history.panel, split, first).to(device)
+    start = starting_states(history.panel, split, first, config.market).state.to(device)
+    terms = market_terms(config, read_priors(run_folder(config), judging=True), start.n, history.panel.events.n)
     return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
 
 
@@ -195,27 +200,24 @@ def _curve_point(results: list[Result], price: float, weeks: int) -> dict[str, f
     }
 
 
-def _response(config: Config, history: PreparedHistory) -> dict[str, Any]:
+def _response(config: Config, history: PreparedHistory, campaigns: JudgedCampaigns | None) -> dict[str, Any]:
     """Judge the training market's response model on the test customers' later weeks."""
     fitted = read_world(run_folder(config) / "fit" / "train")
     return {
-        "visit": judge_visits(fitted.response, history.panel, history.splits.test),
-        "redemption": judge_redemption(config, history),
+        "visit": judge_visits(fitted.response, history),
+        "redemption": None if campaigns is None else _redemption(campaigns),
         "spend": {"deciles": judge_spend(fitted.response, history.panel, history.splits.test)},
     }
 
 
-def _fidelity(config: Config, history: PreparedHistory, world: World) -> dict[str, Any]:
-    split, events = history.splits.test, history.panel.events
-    rows = np.ix_(split.customers, np.arange(split.weeks.start, split.weeks.stop))
-    recorded = Recorded(
-        weeks=events.weeks[split.weeks.start : split.weeks.stop],
-        active=(events.baskets[rows] > 0).sum(axis=0).astype(float),
-        spend=events.spend[rows].sum(axis=0, dtype=np.float64),
-    )
-    first = range(split.weeks.start, split.weeks.start + 1)
-    start = starting_states(history.panel, split, first).to(world.pool.weeks_seen.device)
-    return compare_with_history(world.market, start, recorded, config.evaluate.fidelity_runs, SEED + 2)
+def _redemption(campaigns: JudgedCampaigns) -> dict[str, Any] | None:
+    """Judge predicted redemptions overall and within each type of campaign."""
+    judged = judge_predictions(campaigns.rows)
+    if judged is None:
+        return None
+    types = np.asarray(campaigns.types)
+    by_type = {str(name): judge_predictions(campaigns.rows.where(types == name)) for name in np.unique(types)}
+    return {**judged, "by_type": by_type, "censored": campaigns.censored}
 
 
 if __name__ == "__main__":

@@ -19,23 +19,28 @@ from evaluation.budget import Priced, find_price, under_hard_limit
 from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
+from experiments.customers import read_profiles
 from experiments.deployment import Deployment, deploy
 from experiments.effects import read_priors
 from experiments.evaluate import load_policies, read_evaluation
+from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
-from experiments.history import PreparedHistory, load_history
+from experiments.history import PreparedHistory, Start, full_weeks, load_history, recent_surprises, starting_states
 from experiments.main import choose_device, main, run_folder
 from experiments.prepare import require_source
+from experiments.recommendation import FOLDER, name_items
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.sections import read_sections
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
+from history.splits import Split
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
 from serving.table import PolicyTable, customer_rows
-from simulators.profiles import profile_customers
+from simulators.market import promoted_at
+from simulators.profiles.table import profile_customers
 from simulators.provenance import Origin
 from simulators.worlds import build_market, read_world
 
@@ -56,18 +61,29 @@ def run_export(config: Config) -> Path:
     require_same_inputs(folder / "evaluate", "evaluate", inputs)
     require_settings(fit_step(config), ignored=("seed", "threads"))
     require_source(config)
+    gate = pass_gate(read_fidelity(folder), config.export.override_fidelity)
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
     chosen = choose_policy(load_policies(folder, world), config.export.agent)
-    where = _deployment_play(config, history, world)
+    start = _deployment_start(config, history)
+    where, customer_ids = _deployment_play(config, history, start, world)
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
     hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
+    promoted = promoted_at(where.market, where.start)
+    scores = read_profiles(folder / "fit" / "customers").iloc[start.customer.numpy()].reset_index(drop=True)
     profiles = profile_customers(
-        where.market.categories, where.start, history.panel.events.customer_ids, history.quality.currency
+        where.market.categories,
+        where.start,
+        customer_ids,
+        history.quality.currency,
+        scores.assign(customer_id=list(customer_ids)),
+        promoted,
     )
+    items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"], start.customer)
+    profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
     deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
-    manifest = _manifest(config, chosen, priced, hard, evaluation, folder)
+    manifest = {**_manifest(config, chosen, priced, hard, evaluation, folder), "fidelity": gate}
     rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
     suffix = f"-{config.budget.name}" if config.budget.name else ""
     policy, page = folder / f"policy{suffix}", folder / f"report{suffix}.html"
@@ -100,13 +116,32 @@ def first_day(quality: Quality) -> date:
     return date.fromisoformat(quality.week_origin) + timedelta(days=7 * quality.last_week)
 
 
-def _deployment_play(config: Config, history: PreparedHistory, seen: World) -> Play:
-    """Return the training market with all customers as they stand after the last week."""
-    n, device = history.panel.events.n, choose_device(config)
+def _deployment_start(config: Config, history: PreparedHistory) -> Start:
+    """Return the customers of the audience as they stand after the last week."""
+    now = range(history.panel.n_weeks, history.panel.n_weeks + 1)
+    return starting_states(history.panel, _everybody(history), now, config.market)
+
+
+def _everybody(history: PreparedHistory) -> Split:
+    return Split("all", np.arange(history.panel.events.n), range(1, history.panel.n_weeks))
+
+
+def _deployment_play(
+    config: Config, history: PreparedHistory, start: Start, seen: World
+) -> tuple[Play, tuple[str, ...]]:
+    """Return the training market with the customers who get an offer, and their ids.
+
+    Where people buy on several shops, an id names the shop as well.
+    """
+    panel, device = history.panel, choose_device(config)
     fitted = read_world(run_folder(config) / "fit" / "train")
-    market = build_market(fitted, market_terms(config, read_priors(run_folder(config)), n, n), device)
-    start = history.panel.state_before(history.panel.n_weeks).to(device)
-    return Play(market, seen.observer.to(device), start, BUDGET_WORLDS, SEED)
+    level = recent_surprises(fitted.response, panel, _everybody(history), full_weeks(panel.n_weeks).stop)
+    terms = market_terms(config, read_priors(run_folder(config)), start.state.n, panel.events.n, level)
+    ids = [panel.events.customer_ids[i] for i in start.customer.tolist()]
+    if config.market.shops > 1:
+        ids = [f"{name}@shop-{i % config.market.shops + 1}" for i, name in enumerate(ids)]
+    market = build_market(fitted, terms, device)
+    return Play(market, seen.observer.to(device), start.state.to(device), BUDGET_WORLDS, SEED), tuple(ids)
 
 
 def _manifest(
@@ -191,7 +226,6 @@ def _report(
             "customers": profiles,
             "policy": rows,
             "response": evaluation["response"],
-            "fidelity": evaluation["fidelity"],
             "agents": evaluation["agents"],
             "curve": evaluation["curve"],
             "chosen": chosen.agent,
@@ -208,14 +242,11 @@ def _report(
 
 
 def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[str]:
-    inside, weeks = evaluation["fidelity"]["weeks_inside"], len(evaluation["fidelity"]["weeks"])
     return [
         "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
         "busy customers. Two markets that share these assumptions agree more than the world would.",
         verdict(evaluation["agents"]),
         margin_note(evaluation["agents"], config.market.margin),
-        f"Left to itself, the training market holds {inside['active']} of {weeks} held-out weeks of active customers "
-        f"and {inside['spend']} of {weeks} of spend inside its 90 % band.",
         f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "
         "expected cost meets.",
     ]

@@ -4,23 +4,28 @@ python -m experiments.fit name=demo
 """
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from campaigns.offers import Catalog
 from envs.fitted import write_environment
 from envs.world import PriceRange
 from experiments.config import Config
+from experiments.customers import write_customers
 from experiments.effects import write_effects
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
+from experiments.recommendation import FOLDER, write_recommender
 from experiments.runs import Step, require_settings
 from history.artifacts import write_json
+from history.prepare import load_customers
 from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
 from simulators.priors import EffectPriors, describe_priors
 from simulators.promotion import Categories
 from simulators.provenance import Origin
+from simulators.scenario import describe_scenario
+from simulators.shocks import NO_LEVEL, Level
 from simulators.worlds import MarketTerms, describe_categories
 
 
@@ -30,6 +35,7 @@ def fit_step(config: Config) -> Step:
         "rules": asdict(config.rules),
         "offers": config.offers,
         "split": asdict(config.split),
+        "customers": asdict(config.customers),
         "train": asdict(config.train),
         "seed": config.seed,
         "threads": config.threads,
@@ -48,6 +54,8 @@ def run_fit(config: Config) -> Path:
     step.begin()
     history = load_history(step.inputs["prepare"], config.split)
     categories = fit_categories(history, config)
+    promoter = write_recommender(step.folder / FOLDER, history, categories, config.seed)
+    categories = replace(categories, promoter=promoter)
     splits, market = history.splits, config.market
     trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
     believed, judging = write_effects(step.folder / "effects", step.inputs["prepare"], history, categories, config)
@@ -56,8 +64,11 @@ def run_fit(config: Config) -> Path:
     first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
     _write(step.folder, config, history, splits.validation, judge, judging.priors, first)
     rows = customer_weeks(history.panel, splits.train)
-    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors)]
+    scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
+    people = load_customers(step.inputs["prepare"])
+    write_customers(step.folder / "customers", history, people, categories, config.customers)
     step.finish()
     sizes = ", ".join(f"{len(s.customers)} {s.name}" for s in (splits.train, splits.validation, splits.test))
     count = Counter(parameter.origin for parameter in parameters)
@@ -73,16 +84,32 @@ def fit_categories(history: PreparedHistory, config: Config) -> Categories:
     return describe_categories(events.category_names, events.category_departments, spend, config.market)
 
 
-def market_terms(config: Config, priors: EffectPriors, customers: int, shop: int) -> MarketTerms:
-    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers."""
+def market_terms(
+    config: Config, priors: EffectPriors, customers: int, shop: int, level: Level = NO_LEVEL
+) -> MarketTerms:
+    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers.
+
+    Args:
+        config: Of the run.
+        priors: Of the effects.
+        customers: Rows of one cohort.
+        shop: Customers of the shop.
+        level: What the cohort's customers lately did beyond what is predicted of them.
+    """
+    market = config.market
     return MarketTerms(
         catalog=Catalog.from_dict(config.offers),
         rules=config.rules,
         priors=priors,
-        horizon=config.market.horizon,
-        draws=config.market.draws,
+        horizon=market.horizon,
+        draws=market.draws,
         stock_share=min(customers / shop, 1.0),
         seed=config.seed,
+        level=level,
+        population=market.population,
+        season=market.season,
+        clearance=market.clearance,
+        shops=market.shops,
     )
 
 
@@ -94,9 +121,9 @@ def _write(
     folder: Path, config: Config, history: PreparedHistory, split: Split, fit: Fit, priors: EffectPriors, weeks: range
 ) -> None:
     shop = history.panel.events.n
-    size = config.train.customers if split.name == "train" else len(split.customers)
+    pool = starting_states(history.panel, split, weeks, config.market).state
+    size = config.train.customers if split.name == "train" else pool.n
     terms = market_terms(config, priors, size, shop)
-    pool = starting_states(history.panel, split, weeks)
     write_environment(folder / split.name, fit.world, terms, pool, prices(config))
 
 

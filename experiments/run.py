@@ -17,15 +17,17 @@ from experiments.fit import run_fit
 from experiments.main import main, run_folder, set_up
 from experiments.prepare import run_prepare
 from experiments.train import run_train
+from experiments.warrant import run_warrant
 
 UNSEEDED = frozenset({"no_offer", "random", "business_as_usual"})
 """Agents that learn nothing from the market, so that one seed says all."""
 
 
 def run_all(config: Config) -> Path:
-    """Prepare, fit, train the ladder of agents, evaluate and export; return the folder of the run."""
+    """Prepare, fit, ask if planning pays, train the ladder of agents, evaluate and export; return the run's folder."""
     run_prepare(config)
     run_fit(config)
+    run_warrant(config)
     jobs = [_job(config, agent, seed) for agent in config.run.agents for seed in seeds_of(config, agent)]
     jobs.sort(
         key=lambda job: job.agent.kind != config.agent.kind

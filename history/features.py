@@ -30,7 +30,7 @@ FEATURES: Final = (
     "taste_focus",
     "weeks_seen",
 )
-"""Names of the columns of `features`; counts, money and clocks are log1p'd, rates and shares are plain."""
+"""Names of the columns of `features`; counts, baskets, money and clocks are log1p'd, other rates and shares plain."""
 
 
 def features(state: State) -> Tensor:
@@ -44,7 +44,7 @@ def features(state: State) -> Tensor:
         torch.log1p(state.weeks_since_visit),
         *visit.unbind(dim=1),
         *torch.log1p(spend).unbind(dim=1),
-        state.basket_average / habit,
+        torch.log1p(basket_rate(state)),
         torch.log1p(spend_per_active_week(state)),
         _share(state.promo_average / habit, habit_spend),
         _share(state.saving_average / habit, habit_spend),
@@ -52,7 +52,7 @@ def features(state: State) -> Tensor:
         torch.log1p(state.weeks_since_contact),
         contacts,
         torch.log1p(state.weeks_since_redemption),
-        state.exposure_average / habit,
+        exposure_rate(state),
         torch.log1p(state.pantry),
         taste(state).square().sum(dim=1),
         torch.log1p(state.weeks_seen),
@@ -73,6 +73,21 @@ def spend_rates(state: State) -> Tensor:
 def spend_per_active_week(state: State) -> Tensor:
     """Return the spend of a week with a visit, averaged at a half-life of 13 weeks [USD], shape (n,)."""
     return state.spend_average[:, 2] / state.visit_average[:, 2].clamp(min=1e-3)
+
+
+def saved_share(state: State) -> Tensor:
+    """Return the share of spend that coupons and other targeted offers saved, shape (n,)."""
+    return state.saving_average / _correction(state, HABIT_HALF_LIFE) / spend_rates(state)[:, 2].clamp(min=1.0)
+
+
+def basket_rate(state: State) -> Tensor:
+    """Return the average number of baskets per week at a half-life of 13 weeks, shape (n,)."""
+    return state.basket_average / _correction(state, HABIT_HALF_LIFE)
+
+
+def exposure_rate(state: State) -> Tensor:
+    """Return the average share of the customer's usual products on feature or display, shape (n,)."""
+    return state.exposure_average / _correction(state, HABIT_HALF_LIFE)
 
 
 def taste(state: State) -> Tensor:

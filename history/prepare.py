@@ -17,6 +17,7 @@ from history.files import database, reading
 from history.intake import check_leaving, check_weeks, take_in
 from history.mapping import Mapping
 from history.oddities import find_oddities, missing_tables, totals
+from history.purchases import Purchases, load_purchases, read_purchases
 from history.quality import Quality, TableQuality, quality_from_dict
 from history.rejected import check_shares, write_rejected
 from history.sources import Source
@@ -40,12 +41,14 @@ class Prepared:
         events: Weekly raw events.
         targeting: One row per customer and campaign, as `history.targeting.targeting` describes it.
         customers: One row per customer in the order of `events.customer_ids`, with demographics where known.
+        purchases: What each customer bought in each week.
         quality: What the intake found.
     """
 
     events: WeeklyEvents
     targeting: pd.DataFrame
     customers: pd.DataFrame
+    purchases: Purchases
     quality: Quality
 
 
@@ -58,7 +61,8 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
     """Validate a source's tables and aggregate them to weeks.
 
     Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet,
-    customers.parquet, and the three files of `history.exposures`. Equal input gives equal bytes.
+    customers.parquet, purchases.parquet, products.parquet and the three files of `history.exposures`. Equal input gives
+    equal bytes.
 
     Args:
         source: Where the tables are.
@@ -88,6 +92,7 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
                 events=events,
                 targeting=targeting(connection, calendar),
                 customers=connection.execute(_CUSTOMERS).df(),
+                purchases=read_purchases(connection, len(events.category_names)),
                 quality=_quality(connection, mapping, calendar, tables),
             )
     _save(prepared, exposures, out_dir)
@@ -103,9 +108,19 @@ def load_prepared(folder: Path) -> Prepared:
     return Prepared(
         events=load_events(folder),
         targeting=_read_table(folder / "targeting.parquet"),
-        customers=_read_table(folder / "customers.parquet"),
+        customers=load_customers(folder),
+        purchases=load_purchases(folder),
         quality=quality_from_dict(read_json(folder / "quality.json")),
     )
+
+
+def load_customers(folder: Path) -> pd.DataFrame:
+    """Read the customers that `prepare` wrote into `folder`, with demographics where known.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+    """
+    return _read_table(folder / "customers.parquet")
 
 
 def _quality(
@@ -126,6 +141,7 @@ def _quality(
 
 def _save(prepared: Prepared, exposures: Exposures, folder: Path) -> None:
     prepared.events.save(folder)
+    prepared.purchases.save(folder)
     exposures.save(folder)
     _write_table(folder / "targeting.parquet", prepared.targeting)
     _write_table(folder / "customers.parquet", prepared.customers)

@@ -65,6 +65,10 @@ class State:
     def n(self) -> int:
         return self.weeks_seen.shape[0]
 
+    @property
+    def n_categories(self) -> int:
+        return self.category_average.shape[1]
+
     def take(self, index: Tensor) -> Self:
         """Return the rows named by `index`, shape (m,), int64."""
         return replace(self, **{f.name: getattr(self, f.name).index_select(0, index) for f in fields(self)})
@@ -142,3 +146,22 @@ def _average(average: Tensor, value: Tensor, half_life: float) -> Tensor:
 def join_states(states: list[State]) -> State:
     """Stack the rows of several states."""
     return State(**{f.name: torch.cat([getattr(state, f.name) for state in states]) for f in fields(State)})
+
+
+def where_state(condition: Tensor, one: State, other: State) -> State:
+    """Take the rows of `one` where `condition`, shape (n,), holds, else those of `other`."""
+
+    def pick(name: str) -> Tensor:
+        first = getattr(one, name)
+        return torch.where(condition.view(-1, *[1] * (first.ndim - 1)), first, getattr(other, name))
+
+    return State(**{f.name: pick(f.name) for f in fields(State)})
+
+
+def interleave_states(states: list[State]) -> State:
+    """Stack p states of the same n customers so that a customer's p rows are contiguous, n * p rows."""
+
+    def mix(name: str) -> Tensor:
+        return torch.stack([getattr(state, name) for state in states], dim=1).flatten(0, 1)
+
+    return State(**{f.name: mix(f.name) for f in fields(State)})

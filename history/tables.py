@@ -107,6 +107,7 @@ _PRODUCTS: Final = Table(
         Column("category", Kind.TEXT, cost="every product falls into the category 'other'"),
         Column("brand", Kind.TEXT),
         Column("name", Kind.TEXT),
+        Column("package", Kind.TEXT),
     ),
 )
 _CUSTOMERS: Final = Table(

@@ -1,22 +1,17 @@
 """The charts of the report: each draws one record and says in a sentence what to see."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from serving.figures import FAINT, INK, SERIES, Chart, draw
-from serving.report_data import AgentScore, Band, Budget, CurvePoint, Decile, Fidelity, Response
+from serving.report_data import AgentScore, Budget, CurvePoint, Decile, Response
 from serving.words import decimal, percent, signed_money
 
-RECENCY_EDGES: Final = (0, 1, 2, 4, 8, 13)
-"""Weeks since the last visit at which a row of the map begins; the last has no end."""
-FREQUENCY_EDGES: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.5)
-"""Visits per week at which a column of the map begins; the last has no end."""
 MARKERS: Final = ("o", "s", "^", "D")
 
 
@@ -40,37 +35,6 @@ def offers_chart(labels: "pd.Series[str]") -> Chart:
     alt = "Customers by offer: " + ", ".join(f"{label} {count:,}" for label, count in counts[::-1].items())
     see = f"{percent(counts.iloc[-1] / counts.sum())} of the customers get the same: {top}."
     return Chart(draw("offers", (5.6, 0.9 + 0.36 * len(counts)), 1, paint), alt, see)
-
-
-def rfm_chart(customers: pd.DataFrame, currency: str) -> Chart:
-    """Draw customers by recency and frequency; the darker, the more they spend."""
-    row = np.searchsorted(RECENCY_EDGES, customers["weeks_since_visit"].to_numpy(), side="right") - 1
-    column = np.searchsorted(FREQUENCY_EDGES, customers["visits_per_week"].to_numpy(), side="right") - 1
-    shape = (len(RECENCY_EDGES), len(FREQUENCY_EDGES))
-    count, total = np.zeros(shape), np.zeros(shape)
-    np.add.at(count, (row, column), 1)
-    np.add.at(total, (row, column), customers[f"spend_per_week_{currency.lower()}"].to_numpy())
-    mean = total / np.maximum(count, 1)
-
-    def paint(axes: list[Axes]) -> None:
-        (ax,) = axes
-        for i, j in zip(*np.nonzero(count), strict=True):
-            shade = 0.06 + 0.5 * float(mean[i, j] / mean.max())
-            ax.fill([j, j + 1, j + 1, j], [i, i, i + 1, i + 1], color=SERIES[0], alpha=shade, lw=0)
-            ax.text(j + 0.5, i + 0.5, f"{int(count[i, j]):,}\n{mean[i, j]:,.0f} {currency}", ha="center", va="center")
-        ax.set_xticks(np.arange(shape[1]) + 0.5, _bins(FREQUENCY_EDGES))
-        ax.set_yticks(np.arange(shape[0]) + 0.5, _bins(RECENCY_EDGES))
-        ax.set(xlim=(0, shape[1]), ylim=(shape[0], 0), xlabel="visits per week", ylabel="weeks since the last visit")
-        ax.tick_params(length=0)
-
-    i, j = np.unravel_index(int(total.argmax()), shape)
-    share = total[i, j] / max(total.sum(), 1e-9)
-    see = (
-        f"In each cell: customers, and their mean spend per week; the stronger the colour, the more they spend. "
-        f"{percent(count[i, j] / count.sum())} of the customers make up {percent(share)} of the spend: those with "
-        f"{_bins(FREQUENCY_EDGES)[j]} visits per week and {_bins(RECENCY_EDGES)[i]} weeks since the last visit."
-    )
-    return Chart(draw("rfm", (7.6, 4.2), 1, paint), "Map of customers by recency and frequency of visits", see)
 
 
 def calibration_chart(response: Response, currency: str) -> Chart | None:
@@ -108,37 +72,6 @@ def _calibration(ax: Axes, title: str, unit: str, deciles: Sequence[Decile]) -> 
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(4))
     ax.grid()
-
-
-def fidelity_chart(fidelity: Fidelity, currency: str) -> Chart:
-    """Draw the market run free beside what really happened in held-out weeks."""
-
-    def paint(axes: list[Axes]) -> None:
-        panels = (("Active customers", "customers", fidelity.active), ("Spend", currency, fidelity.spend))
-        for ax, (title, unit, band) in zip(axes, panels, strict=True):
-            _band(ax, fidelity.weeks, band)
-            ax.set(title=title, xlabel="week", ylabel=f"{unit} per week")
-
-    inside, n = fidelity.weeks_inside, len(fidelity.weeks)
-    see = (
-        f"The line is what really happened, the band holds 90 % of the simulated runs. It contains the truth in "
-        f"{inside['active']} of {n} weeks for active customers and in {inside['spend']} of {n} for spend; "
-        f"a faithful market would reach about {0.9 * n:.0f}."
-    )
-    alt = "Recorded active customers and spend per week, with the 90 % band of the market"
-    return Chart(draw("fidelity", (8.2, 3.2), 2, paint), alt, see)
-
-
-def _band(ax: Axes, weeks: Sequence[int], band: Band) -> None:
-    ax.fill_between(weeks, band.lo, band.hi, color=SERIES[0], alpha=0.25, lw=0, label="market, 90 % band")
-    ax.plot(weeks, band.mean, color=SERIES[0], ls="--", lw=1.5, label="market, mean")
-    ax.plot(weeks, band.truth, color=INK, marker="o", ms=4, label="recorded")
-    low, high = min(*band.lo, *band.truth), max(*band.hi, *band.truth)
-    ax.set_ylim(low - 0.4 * (high - low), high + 0.7 * (high - low) + 1e-9)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    ax.grid(axis="y")
-    ax.legend(loc="upper center", ncols=2, fontsize=9)
 
 
 def forest_chart(agents: Sequence[AgentScore], chosen: str, currency: str) -> Chart:
@@ -202,17 +135,6 @@ def named(agent: str) -> str:
     """Return an agent's name as people write it."""
     known = {"ppo": "PPO", "lin_ts": "LinTS"}
     return known.get(agent, agent.replace("_", " "))
-
-
-def _bins(edges: Sequence[float]) -> list[str]:
-    """Return labels of the bins that begin at the edges."""
-    whole = all(float(edge).is_integer() for edge in edges)
-    pairs = pairwise(edges)
-    if whole:
-        inner = [f"{low:g}" if high - low == 1 else f"{low:g} to {high - 1:g}" for low, high in pairs]
-    else:
-        inner = [f"{low:g} to {high:g}" for low, high in pairs]
-    return [*inner, f"{edges[-1]:g} or more"]
 
 
 def _short(text: str, most: int = 36) -> str:

@@ -16,7 +16,7 @@ from serving.rules import Segments
 from serving.spreadsheet import escape
 from serving.table import DATE_COLUMNS, OWN_KEYS, TEXT_COLUMNS, PolicyTable
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 CUSTOMERS_PARQUET: Final = "policy_by_customer.parquet"
 CUSTOMERS_CSV: Final = "policy_by_customer.csv"
 SEGMENTS_CSV: Final = "policy_by_segment.csv"

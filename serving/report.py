@@ -74,7 +74,6 @@ def _view(data: ReportData) -> dict[str, Any]:
         "data": data,
         "summary": summary,
         "charts": _charts(data),
-        "segments": _customer_segments(data.customers, data.spend),
         "mix": _offer_mix(data),
         "tables": _tables(data),
         "glossary": GLOSSARY,
@@ -89,26 +88,10 @@ def _charts(data: ReportData) -> dict[str, Chart | None]:
     currency = data.currency
     return {
         "offers": charts.offers_chart(data.policy["offer_label"]),
-        "rfm": charts.rfm_chart(data.customers, currency),
         "calibration": charts.calibration_chart(data.response, currency),
-        "fidelity": charts.fidelity_chart(data.fidelity, currency),
         "forest": charts.forest_chart(data.agents, data.chosen, currency),
         "curve": charts.curve_chart(data.curve, data.budget, data.chosen, currency),
     }
-
-
-def _customer_segments(customers: pd.DataFrame, spend: str) -> list[dict[str, Any]]:
-    """Return one row per segment of the customers, the largest first."""
-    middle = customers.groupby("segment").agg(
-        customers=("customer_id", "size"),
-        weeks=("weeks_since_visit", "median"),
-        visits=("visits_per_week", "mean"),
-        spend=(spend, "mean"),
-        promo=("promo_share", "mean"),
-    )
-    middle["share"] = middle["customers"] / len(customers)
-    rows = middle.sort_values("customers", ascending=False, kind="stable").reset_index()
-    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _offer_mix(data: ReportData) -> dict[str, Any]:

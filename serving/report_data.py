@@ -61,29 +61,6 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Band:
-    """One figure per week: recorded, simulated mean, and the limits of the 90 % band; each shape (weeks,)."""
-
-    truth: Sequence[float]
-    mean: Sequence[float]
-    lo: Sequence[float]
-    hi: Sequence[float]
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """The market run free beside held-out history: active customers and spend [currency] per week.
-
-    `weeks_inside` counts for "active" and "spend" the weeks whose truth lies in the band.
-    """
-
-    weeks: Sequence[int]
-    active: Band
-    spend: Band
-    weeks_inside: Mapping[str, int]
-
-
-@dataclass(frozen=True)
 class AgentScore:
     """One agent on the held-out market; money per customer and week.
 
@@ -175,7 +152,7 @@ class ReportData:
         customers: One row per customer: customer_id, segment (in words), weeks_since_visit, visits_per_week,
             spend_per_week_<currency>, promo_share.
         policy: `policy_by_customer`: at least customer_id, offer, offer_label.
-        response, fidelity, agents, curve: See the records; the curve is by agent.
+        response, agents, curve: See the records; the curve is by agent.
         chosen: The agent whose policy is published.
         budget, headline: See the records.
         segments: The distilled rules.
@@ -194,7 +171,6 @@ class ReportData:
     customers: pd.DataFrame
     policy: pd.DataFrame
     response: Response
-    fidelity: Fidelity
     agents: tuple[AgentScore, ...]
     curve: Mapping[str, tuple[CurvePoint, ...]]
     chosen: str
@@ -244,13 +220,12 @@ class ReportData:
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """Build from plain data under the names of the attributes; keys that the records do not know are passed over.
 
-        `quality` is what quality.json holds, `response`, `fidelity`, `agents` and `curve` what evaluation.json holds;
+        `quality` is what quality.json holds, `response`, `agents` and `curve` what evaluation.json holds;
         `customers`, `policy` and `segments` are taken as they are.
         """
         read: dict[str, Any] = {
             "quality": quality_from_dict(plain["quality"]),
             "response": _response(plain["response"]),
-            "fidelity": _fidelity(plain["fidelity"]),
             "agents": tuple(_score(agent) for agent in plain["agents"]),
             "curve": {agent: tuple(_pick(CurvePoint, p) for p in points) for agent, points in plain["curve"].items()},
             "budget": _pick(Budget, plain["budget"]),
@@ -278,10 +253,6 @@ def _response(plain: Mapping[str, Any]) -> Response:
         return None if rows is None else _pick(Fit, rows, deciles=_deciles(rows["deciles"]))
 
     return Response(fit("visit"), fit("redemption"), _deciles(plain["spend"]["deciles"]))
-
-
-def _fidelity(plain: Mapping[str, Any]) -> Fidelity:
-    return _pick(Fidelity, plain, active=_pick(Band, plain["active"]), spend=_pick(Band, plain["spend"]))
 
 
 def _score(plain: Mapping[str, Any]) -> AgentScore:

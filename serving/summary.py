@@ -66,8 +66,21 @@ def honesty(data: ReportData) -> str:
         sure = "The interval includes zero: the offers may bring nothing."
     assumed = sum(row.origin == "assumed" for row in data.provenance)
     return (
-        f"{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
+        f"{_fidelity(data)}{sure} {data.source} The gain is computed in a simulated market, in which {assumed} of "
         f"{len(data.provenance)} numbers are assumed, not learned from this shop: the table below says from where."
+    )
+
+
+def _fidelity(data: ReportData) -> str:
+    """Return the warning that a market which did not pass its fidelity check owes; nothing where it passed."""
+    gate = data.manifest.get("fidelity")
+    if gate is None or gate["override"] is None:
+        return ""
+    unknown = "nothing shows that the simulated market behaves like the customers"
+    failed = f"the simulated market failed {len(gate['failed'])} checks of whether it behaves like the customers"
+    return (
+        f"Warning: {failed if gate['failed'] else unknown}; published all the same because: "
+        f"{gate['override'].rstrip('.')}. "
     )
 
 

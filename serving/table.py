@@ -5,6 +5,8 @@
     customer_id               text, unique
     offer, offer_label        name in the catalog, and what a marketer calls it
     promoted_category         what the offer promotes; "" for no offer and for offers on the whole basket
+    promoted_items            names of products in it to put forward, at most three with "; " between; "" like the
+                              category, and where the recommender knows none
     expected_uplift_<cur>     net of promo and contact cost, against no offer; with `_lo_`, `_hi_`: 95 % interval
     expected_cost_<cur>       promo and contact cost
     valid_from, valid_to      dates, both included
@@ -28,13 +30,15 @@ from serving.rules import DIGITS, Segments
 MANIFEST_KEYS: Final = ("config", "data", "catalog", "budget", "values", "provenance", "git_commit")
 """What the caller's manifest must hold; `publish` adds the rules, the dates, the counts and the hashes of the files."""
 OWN_KEYS: Final = ("schema_version", "files", "customers", "rules", "valid_from", "valid_to")
-TEXT_COLUMNS: Final = ("customer_id", "offer", "offer_label", "promoted_category", "reason")
+TEXT_COLUMNS: Final = ("customer_id", "offer", "offer_label", "promoted_category", "promoted_items", "reason")
+EMPTY_COLUMNS: Final = ("promoted_category", "promoted_items")
+"""Texts that may be empty."""
 DATE_COLUMNS: Final = ("valid_from", "valid_to")
 
 
 def columns(currency: str) -> tuple[str, ...]:
     """Return the columns of `policy_by_customer`, in order."""
-    return (*TEXT_COLUMNS[:4], *money_columns(currency), *DATE_COLUMNS, "segment", "reason")
+    return (*TEXT_COLUMNS[:5], *money_columns(currency), *DATE_COLUMNS, "segment", "reason")
 
 
 def money_columns(currency: str) -> tuple[str, ...]:
@@ -48,8 +52,9 @@ def customer_rows(catalog: Catalog, decisions: pd.DataFrame, valid_from: date) -
 
     Args:
         catalog: The offers.
-        decisions: One row per customer: customer_id (text), offer (index in the catalog), category (what the
-            recommender promotes), uplift, uplift_lo, uplift_hi, cost [currency], segment (number of the rule), reason.
+        decisions: One row per customer: customer_id (text), offer (index in the catalog), category and items
+            (what the recommender promotes), uplift, uplift_lo, uplift_hi, cost [currency], segment (number of the
+            rule), reason.
         valid_from: First day of the offers; each is valid for the weeks that its kind lives.
     """
     offer = decisions["offer"].to_numpy()
@@ -64,6 +69,7 @@ def customer_rows(catalog: Catalog, decisions: pd.DataFrame, valid_from: date) -
         "offer": names[offer],
         "offer_label": labels[offer],
         "promoted_category": decisions["category"].where(promotes, ""),
+        "promoted_items": decisions["items"].where(promotes, ""),
         **{name: decisions[source].astype(np.float64).round(DIGITS) for name, source in money},
         "valid_from": np.full(len(offer), first, dtype="datetime64[us]"),
         "valid_to": (first + 7 * weeks[offer] - 1).astype("datetime64[us]"),
@@ -138,7 +144,7 @@ def _check_columns(rows: pd.DataFrame, expected: tuple[str, ...]) -> None:
 
 def _check_text(rows: pd.DataFrame) -> None:
     for name in TEXT_COLUMNS:
-        if name != "promoted_category":
+        if name not in EMPTY_COLUMNS:
             _refuse(rows, rows[name].str.strip() == "", name, "expected text")
     _refuse(rows, rows["customer_id"].duplicated(), "customer_id", "expected one row per customer")
 
@@ -151,6 +157,8 @@ def _check_offers(rows: pd.DataFrame, catalog: Catalog) -> None:
     blank = rows["promoted_category"].str.strip() == ""
     _refuse(rows, promotes & blank, "promoted_category", "the offer is on a category: name it")
     _refuse(rows, ~promotes & ~blank, "promoted_category", "the offer is on no category: leave it empty")
+    named = rows["promoted_items"].str.strip() != ""
+    _refuse(rows, ~promotes & named, "promoted_items", "the offer is on no category: leave it empty")
 
 
 def _check_money(rows: pd.DataFrame, currency: str) -> None:

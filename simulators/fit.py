@@ -1,13 +1,16 @@
 """From the panel to a fitted world: cut one split's rows, fit its models, say where each number came from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from history.panel import Panel
+from history.features import features, taste
+from history.panel import Panel, states_before, week_events
+from history.parts import newcomers_before
 from history.splits import Split
 from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response
 from simulators.observation import Observer
@@ -15,6 +18,7 @@ from simulators.promotion import Categories
 from simulators.provenance import Origin, Parameter
 from simulators.redemption import RedemptionModel, TargetedCampaigns, fit_redemption
 from simulators.response import ResponseModel
+from simulators.shopping import spend_given_visit
 from simulators.worlds import FittedWorld, MarketConfig
 
 FIRST_CAMPAIGN_WEEK = 2
@@ -42,39 +46,101 @@ def fit_world(
         config: Of the response ensemble.
         seed: Same seed, same fit.
     """
-    campaigns = targeted_campaigns(panel, targeting, split, range(FIRST_CAMPAIGN_WEEK, split.weeks.stop))
+    starts = range(FIRST_CAMPAIGN_WEEK, split.weeks.stop)
+    campaigns = targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
     redemption = fit_redemption(campaigns, config.members, seed)
     rows = customer_weeks(panel, split)
-    response = fit_response(rows, redemption, config, seed)
+    response = fit_response(rows, redemption, config, seed, newcomer_weeks(panel, split))
     observer = Observer(response.mean, response.scale)
     return Fit(FittedWorld(response, observer, categories), redemption)
 
 
 def customer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
     """Cut a split's customers and weeks out of the panel, customer by customer."""
-    index = np.ix_(split.customers, np.arange(split.weeks.start, split.weeks.stop))
+    weeks = np.arange(split.weeks.start, split.weeks.stop)
+    index = np.ix_(split.customers, weeks)
+    customers, events = torch.from_numpy(split.customers), panel.events
+
+    def cut(values: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(values[index]).flatten(0, 1)
+
+    shares = [taste(state.take(customers)) for state in states_before(events, split.weeks)]
     return CustomerWeeks(
-        customer=torch.from_numpy(np.repeat(split.customers, len(split.weeks))),
-        features=panel.features[torch.from_numpy(split.customers), split.weeks.start : split.weeks.stop].flatten(0, 1),
-        baskets=torch.from_numpy(panel.events.baskets[index].reshape(-1)),
-        spend=torch.from_numpy(panel.events.spend[index].reshape(-1)),
+        customer=customers.repeat_interleave(len(weeks)),
+        week=torch.from_numpy(weeks).repeat(len(customers)),
+        features=panel.features[customers, split.weeks.start : split.weeks.stop].flatten(0, 1),
+        baskets=cut(events.baskets),
+        spend=cut(events.spend),
+        promo_spend=cut(events.promo_spend),
+        taste=torch.stack(shares, dim=1).flatten(0, 1),
+        category_spend=cut(events.category_spend),
     )
 
 
-def targeted_campaigns(panel: Panel, targeting: pd.DataFrame, split: Split, weeks: range) -> TargetedCampaigns:
-    """Cut a split's targeted customer-campaigns that start in `weeks` (positions) out of the log."""
+def newcomer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
+    """Cut a split's weeks of customers as if they were new: all before their last one to four weeks hidden."""
+    events, chosen = panel.events, torch.zeros(panel.events.n, dtype=torch.bool)
+    chosen[torch.from_numpy(split.customers)] = True
+    parts = []
+    for position in split.weeks:
+        state, new = newcomers_before(events, position)
+        rows = torch.nonzero(new & chosen).squeeze(1)
+        known, week = state.take(rows), week_events(events, position)
+        parts.append(
+            CustomerWeeks(
+                customer=rows,
+                week=torch.full_like(rows, position),
+                features=features(known),
+                baskets=week.baskets[rows],
+                spend=week.spend[rows],
+                promo_spend=week.promo_spend[rows],
+                taste=taste(known),
+                category_spend=week.category_spend[rows],
+            )
+        )
+    return CustomerWeeks(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(CustomerWeeks)))
+
+
+def targeted_campaigns(
+    panel: Panel, targeting: pd.DataFrame, split: Split, weeks: range, until: int
+) -> TargetedCampaigns:
+    """Cut a split's targeted customer-campaigns that start in `weeks` (positions) out of the log.
+
+    Args:
+        panel: All customers and weeks.
+        targeting: One row per customer and logged campaign, as `prepare` writes it.
+        split: Whose campaigns.
+        weeks: In which they start.
+        until: Position of the first week that must not be seen: a campaign that goes on is censored there.
+    """
     position = {panel.events.customer_ids[i]: int(i) for i in split.customers}
     first = int(panel.events.weeks[0])
     start = targeting["start_week"].to_numpy() - first
     rows = targeting[targeting["customer_id"].isin(position) & (start >= weeks.start) & (start < weeks.stop)]
     customer = torch.tensor([position[c] for c in rows["customer_id"]], dtype=torch.int64)
-    week = torch.from_numpy(rows["start_week"].to_numpy(dtype=np.int64) - first)
+    begin = torch.from_numpy(rows["start_week"].to_numpy(dtype=np.int64) - first)
+    length = torch.from_numpy(np.maximum(rows["duration_weeks"].to_numpy(dtype=np.int64), 1))
+    age = torch.arange(int(length.max()) if len(rows) else 1)
+    week = begin.unsqueeze(1) + age
+    redeemed = torch.from_numpy(rows["first_redeem_week"].to_numpy(dtype=np.float64, na_value=-1.0)) - first
+    followed = (age < length.unsqueeze(1)) & (week < until)
+    baskets = torch.from_numpy(panel.events.baskets)
     return TargetedCampaigns(
         customer=customer,
-        features=panel.features[customer, week],
+        features=panel.features[customer, begin],
         terms=campaign_terms(rows, targeting),
-        redeemed=torch.from_numpy(rows["redeemed"].to_numpy(dtype=np.float32)),
+        followed=followed,
+        visited=baskets[customer.unsqueeze(1), week.clamp(max=panel.n_weeks - 1)] > 0,
+        redeemed_in=followed & (week == redeemed.unsqueeze(1)),
+        ended=begin + length <= until,
+        begin=begin,
+        kind=torch.from_numpy(np.searchsorted(campaign_types(targeting), rows["campaign_type"].to_numpy(dtype=str))),
     )
+
+
+def campaign_types(targeting: pd.DataFrame) -> NDArray[np.str_]:
+    """Return the log's types of campaign in order, as `TargetedCampaigns.kind` counts them."""
+    return np.unique(targeting["campaign_type"].to_numpy(dtype=str))
 
 
 def campaign_terms(rows: pd.DataFrame, log: pd.DataFrame) -> Tensor:
@@ -97,7 +163,7 @@ def describe_fit(fit: Fit, rows: CustomerWeeks, config: MarketConfig) -> list[Pa
     response: ResponseModel = fit.world.response
     by_member = response.baseline_of_all(rows.features)
     visit = torch.stack([torch.sigmoid(b.visit_logit).mean() for b in by_member])
-    spend = torch.stack([torch.exp(b.spend_log_mean + b.spend_log_sd.square() / 2).mean() for b in by_member])
+    spend = torch.stack([spend_given_visit(response.visit, b).mean() for b in by_member])
     baskets = torch.stack([1.0 + b.extra_baskets.mean() for b in by_member])
     source = f"{len(rows)} customer-weeks of the training split; {response.family.value} ensemble of {len(visit)}"
     redeemed = torch.sigmoid(fit.redemption.coefficients[:, -1])
@@ -109,7 +175,7 @@ def describe_fit(fit: Fit, rows: CustomerWeeks, config: MarketConfig) -> list[Pa
             "redemption_of_a_bundle",
             float(redeemed.mean()),
             float(redeemed.std()),
-            "chance per typical targeted campaign",
+            "chance per week with a visit, typical targeted campaign",
             Origin.LEARNED if fit.redemption.learned else Origin.ASSUMED,
             "logged campaigns of the training split"
             if fit.redemption.learned

@@ -8,14 +8,12 @@ from torch import Tensor
 
 from campaigns.arithmetic import eligible_cents, promo_cents
 from campaigns.offers import OfferColumns
-from history.features import spend_rates
-from history.state import HABIT_HALF_LIFE
+from history.features import saved_share
 from simulators.priors import Reach
 from simulators.promotion import Wallet, to_cents
 from simulators.response import Baseline
 
 if TYPE_CHECKING:
-    from history.state import State
     from simulators.market import MarketState
 
 
@@ -51,7 +49,7 @@ def measure_lift(columns: OfferColumns, state: "MarketState", wallet: Wallet) ->
     return Lift(
         visit_logit=effects.visit.gather(1, kind).squeeze(1) * reached_log(effects.reach, kind, saving) * pull,
         spend_log=effects.spend * reached_share(effects.reach, (saving / week).clamp(max=1.0)) * pull
-        - effects.reference_price * (_saved_share(state.customer) - _saved_share(state.shadow)).clamp(min=0.0)
+        - effects.reference_price * (saved_share(state.customer) - saved_share(state.shadow)).clamp(min=0.0)
         - effects.stockpiling * pantry.clamp(0.0, 1.0),
         redeem_chance=live * torch.sigmoid(hazard),
         carryover=effects.carryover,
@@ -121,8 +119,3 @@ def _saving(columns: OfferColumns, offer: Tensor | slice, basket: Tensor, catego
     near = (cents.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
     saving: Tensor = worth * torch.where(threshold > 0, near, torch.ones_like(near))
     return saving
-
-
-def _saved_share(state: "State") -> Tensor:
-    correction = (1.0 - 0.5 ** (state.weeks_seen / HABIT_HALF_LIFE)).clamp(min=1e-6)
-    return state.saving_average / correction / spend_rates(state)[:, 2].clamp(min=1.0)

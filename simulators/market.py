@@ -4,7 +4,7 @@ Every customer is carried twice: as they are under the campaign, and as their sh
 live through the same random draws, so their difference is the uplift, and nothing else.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,14 +14,19 @@ from campaigns.budget import Ledger, serve
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Facts, Rules, allowed
-from history.features import features
-from history.state import HABIT_HALF_LIFE, State, WeekEvents, advance
+from history.features import exposure_rate, features
+from history.state import State, WeekEvents, advance, where_state
 from simulators.lift import apply_lift, measure_lift
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet, choose_category, open_wallet, to_cents
 from simulators.response import Baseline, ResponseModel
-from simulators.shopping import Noise, expected_spend, shop
+from simulators.scenario import Population, Season
+from simulators.shocks import NO_LEVEL, Level
+from simulators.shopping import Bought, Noise, expected_spend, shop, with_traits
+from simulators.visit import VisitModel, category_shares, promo_share
 
+ABSENT = -30.0
+"""Logit of a visit by somebody who is not a customer of the shop."""
 UNLIMITED = 2**53
 """Budget that never binds [cents]."""
 
@@ -59,6 +64,11 @@ class MarketState:
     ledger: Ledger  # budget of each cohort, (g,) and (g, n / g)
     promoted: Tensor  # category index, (n,), int64
     redeem_hazard: Tensor  # logit of redeeming the logged bundle in a week with a visit, (n,)
+    shock: Tensor  # common to a cohort this week: logit of a visit, log extra baskets, log spend, (3, g)
+    trait_baskets: Tensor  # what lasts of a customer beyond what is known, standard normal, (n,)
+    trait_spend: Tensor  # the same, (n,)
+    here: Tensor  # is a customer of the shop, (n,), bool
+    gone: Tensor  # left for good, (n,), bool
     member: Tensor  # ensemble member, (n,), int64
     effects: Effects  # taken per customer
     week: int  # weeks since the campaign began
@@ -87,6 +97,7 @@ class Outcome:
     realised_cost: Tensor
     realised_net: Tensor
     realised_shadow_net: Tensor
+    happened: WeekEvents  # the customers' week as the history would have recorded it
 
     @property
     def uplift(self) -> Tensor:
@@ -99,6 +110,11 @@ class Market:
 
     Attributes:
         stock_share: Part of the catalog's stock that one cohort of this market gets (its size over the shop's).
+        level: What its customers lately did beyond what the response model predicts of them.
+        population: Who comes and goes.
+        season: What the campaign's weeks bring beyond what the history shows.
+        cleared: The category whose stock is cleared, and which is therefore promoted to everybody; None for none.
+        shops: On how many shops each person buys; their rows are contiguous, and share consent and contact cap.
     """
 
     response: ResponseModel
@@ -109,6 +125,11 @@ class Market:
     categories: Categories
     horizon: Horizon
     stock_share: float = 1.0
+    level: Level = NO_LEVEL
+    population: Population = field(default_factory=Population)
+    season: Season = field(default_factory=Season)
+    cleared: int | None = None
+    shops: int = 1
 
     @property
     def n_actions(self) -> int:
@@ -142,19 +163,24 @@ def open_market(
         weeks_left=zero,
         age=zero,
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
-        promoted=choose_category(market.categories, start),
-        redeem_hazard=_redeem_hazard(market.response, start, member),
+        promoted=promoted_at(market, start),
+        redeem_hazard=market.response.redemption_logit(features(start), member),
         member=member,
+        shock=torch.zeros(3, cohorts, device=device),
+        trait_baskets=torch.zeros(n, device=device),
+        trait_spend=torch.zeros(n, device=device),
+        here=market.population.here_at_first(draw),
+        gone=torch.zeros(n, dtype=torch.bool, device=device),
         effects=market.effects.take(draw),
         week=0,
     )
 
 
-def _redeem_hazard(response: ResponseModel, start: State, member: Tensor) -> Tensor:
-    """Turn the chance of redeeming within a six-week bundle into a logit per week with a visit, shape (n,)."""
-    chance = torch.sigmoid(response.redemption_logit(features(start), member)).clamp(1e-4, 0.99)
-    visits = (6.0 * start.visit_average[:, 2]).clamp(min=1.0)
-    return torch.logit(1.0 - (1.0 - chance) ** (1.0 / visits), eps=1e-6)
+def promoted_at(market: Market, start: State) -> Tensor:
+    """Return the category that is promoted to each customer, shape (n,), int64."""
+    if market.cleared is None:
+        return choose_category(market.categories, start)
+    return torch.full_like(start.weeks_seen, market.cleared, dtype=torch.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,18 +195,27 @@ class Sight:
 def look(market: Market, state: MarketState) -> Sight:
     """Look at the customers before the week."""
     wallet = open_wallet(market.categories, state.customer, state.promoted)
+    contacts = state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1)
+    campaign = torch.full_like(state.here, state.week < market.horizon.campaign_weeks)
     facts = Facts(
         basket=to_cents(wallet.basket),
         category_eligible=to_cents(wallet.basket * wallet.share),
         margin_bp=torch.round(wallet.margin * 10_000).to(torch.int64),
-        recent_contacts=state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1),
+        recent_contacts=of_person(contacts, market.shops),
         live=state.weeks_left > 0,
         weeks_since_visit=state.customer.weeks_since_visit,
-        reachable=torch.full_like(state.offer, state.week < market.horizon.campaign_weeks, dtype=torch.bool),
+        reachable=campaign & state.here,
         budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
         stock_left=market.columns.stock,
     )
     return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))
+
+
+def of_person(values: Tensor, shops: int) -> Tensor:
+    """Sum a value over the rows of each person, one row per shop, and give it to each of them, shape (n,)."""
+    if shops == 1:
+        return values
+    return values.view(-1, shops).sum(dim=1, keepdim=True).expand(-1, shops).reshape(-1)
 
 
 def per_customer(of_cohort: Tensor, n: int) -> Tensor:
@@ -201,43 +236,45 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     Returns:
         The state after the week, and what happened.
     """
-    wallet = sight.wallet
+    wallet, visit = sight.wallet, market.response.visit
     permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
     state, made = _send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
+    state = _shake(market, state, noise)
     own, other = _baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
     touched = apply_lift(own, other, lift)
-    visited, baskets, spend = shop(touched, noise)
-    intent = visited & (state.weeks_left > 0) & (noise.redeem < lift.redeem_chance)
-    price = _price(market, state, wallet, spend / baskets)
-    promo = price.cost
-    redeemed, fill = _serve(market, state, intent & (promo > 0), noise)
+    bought, alone = shop(visit, touched, noise), shop(visit, other, noise)
+    live = state.weeks_left > 0
+    price = _price(market, state, wallet, bought.spend / bought.baskets)
+    intent = bought.visited & live & (noise.redeem < lift.redeem_chance)
+    redeemed, fill = _serve(market, state, intent & (price.cost > 0), noise)
     contact = market.columns.contact[made].to(torch.float32) / 100.0
-    chance = torch.sigmoid(touched.visit_logit)
-    cost = chance * lift.redeem_chance * (state.weeks_left > 0) * fill * promo / 100.0 + contact
-    paid = torch.where(redeemed, promo, torch.zeros_like(promo))
-    shadow_visited, shadow_baskets, shadow_spend = shop(other, noise)
+    cost = torch.sigmoid(touched.visit_logit) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
+    paid = torch.where(redeemed, price.cost, torch.zeros_like(price.cost))
+    saved = torch.where(redeemed, price.discount, torch.zeros_like(price.cost)) / 100.0
+    happened = _events(visit, state.customer, wallet, bought, noise, Deal(saved, redeemed, made > 0))
+    nothing = torch.zeros_like(redeemed)
+    shadowed = _events(visit, state.shadow, wallet, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
     outcome = Outcome(
         offer=made,
         violation=~permitted,
-        visited=visited,
+        visited=bought.visited,
         redeemed=redeemed,
-        spend=spend * visited,
+        spend=happened.spend,
         cost=cost,
-        net=wallet.margin * expected_spend(touched) - cost,
-        shadow_net=wallet.margin * expected_spend(other),
+        net=wallet.margin * expected_spend(visit, touched) - cost,
+        shadow_net=wallet.margin * expected_spend(visit, other),
         realised_cost=paid / 100.0 + contact,
-        realised_net=wallet.margin * spend * visited - paid / 100.0 - contact,
-        realised_shadow_net=wallet.margin * shadow_spend * shadow_visited,
+        realised_net=wallet.margin * happened.spend - paid / 100.0 - contact,
+        realised_shadow_net=wallet.margin * shadowed.spend,
+        happened=happened,
     )
-    saved = torch.where(redeemed, price.discount, torch.zeros_like(promo)) / 100.0
-    happened = _events(state.customer, wallet, visited, baskets, spend, saved, redeemed, made)
-    nothing = torch.zeros_like(saved)
-    alone = _events(
-        state.shadow, wallet, shadow_visited, shadow_baskets, shadow_spend, nothing, nothing > 0, torch.zeros_like(made)
+    after = replace(
+        _settle(state, redeemed, paid),
+        customer=advance(state.customer, happened),
+        shadow=advance(state.shadow, shadowed),
     )
-    settled = _settle(state, redeemed, paid)
-    return replace(settled, customer=advance(state.customer, happened), shadow=advance(state.shadow, alone)), outcome
+    return _come_and_go(market, state, after, noise), outcome
 
 
 def terminal_value(market: Market, state: MarketState) -> Tensor:
@@ -249,13 +286,15 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     own, other = _baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
-    difference = expected_spend(apply_lift(own, other, lift)) - expected_spend(other)
+    visit = market.response.visit
+    difference = expected_spend(visit, apply_lift(own, other, lift)) - expected_spend(visit, other)
     return market.horizon.terminal_weeks * wallet.margin * difference
 
 
 def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
     """Send the offers that the budget still covers in the worst case; earlier turns are served first."""
     shape = state.ledger.reserved.shape
+    wanted = _one_per_person(wanted, noise, market.shops)
     worst = market.columns.cap[wanted] + market.columns.contact[wanted]
     ledger, granted = state.ledger.grant(worst.view(shape), noise.turn.view(shape))
     made = torch.where(granted.view(-1), wanted, torch.zeros_like(wanted))
@@ -268,6 +307,15 @@ def _send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> t
         ledger=ledger.commit(market.columns.contact[made].view(shape)),
     )
     return state, made
+
+
+def _one_per_person(wanted: Tensor, noise: Noise, shops: int) -> Tensor:
+    """Keep one new offer per person and week: that of the shop whose turn comes first."""
+    if shops == 1:
+        return wanted
+    turn = torch.where(wanted > 0, noise.turn, torch.full_like(noise.turn, 2.0)).view(-1, shops)
+    first = turn == turn.min(dim=1, keepdim=True).values
+    return torch.where(first.view(-1), wanted, torch.zeros_like(wanted))
 
 
 def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
@@ -285,14 +333,50 @@ def _settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
     )
 
 
+def _come_and_go(market: Market, before: MarketState, after: MarketState, noise: Noise) -> MarketState:
+    """Let customers join and leave for good; of those who are not here nothing changes."""
+    if not market.population.moves:
+        return after
+    here, joins = before.here, ~before.here & ~before.gone & (noise.come < market.population.arrival)
+    leaves = here & (noise.leave < market.population.churn)
+    return replace(
+        after,
+        customer=where_state(here, after.customer, before.customer),
+        shadow=where_state(here, after.shadow, before.shadow),
+        here=(here | joins) & ~leaves,
+        gone=before.gone | leaves,
+    )
+
+
+def _shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
+    """Draw what moves all customers of a cohort this week and, in the first week, what lasts of each."""
+    shape = state.ledger.reserved.shape
+    luck = torch.stack([noise.week_visit, noise.week_baskets, noise.week_spend]).view(3, *shape)[:, :, 0]
+    state = replace(state, shock=market.response.shocks.next(state.shock, luck))
+    if state.week == 0:
+        state = replace(state, trait_baskets=noise.trait_baskets, trait_spend=noise.trait_spend)
+    return state
+
+
 def _baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
     """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
     both = torch.cat([seen, features(state.shadow)])
     base = market.response.baseline(both, torch.cat([state.member, state.member]))
-    n = state.n
-    own = Baseline(base.visit_logit[:n], base.extra_baskets[:n], base.spend_log_mean[:n], base.spend_log_sd[:n])
-    other = Baseline(base.visit_logit[n:], base.extra_baskets[n:], base.spend_log_mean[n:], base.spend_log_sd[n:])
-    return own, other
+    visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
+    level, season = market.level, market.season.at(state.week)
+    logit = base.visit_logit + visit + (level.visit + season[0])
+    base = replace(
+        base,
+        visit_logit=torch.where(_twice(state.here), logit, torch.full_like(logit, ABSENT)),
+        extra_baskets=base.extra_baskets * torch.exp(baskets + level.baskets),
+        spend_log_mean=base.spend_log_mean + spend + (level.spend + season[1]),
+    )
+    base = with_traits(market.response.visit, base, _twice(state.trait_baskets), _twice(state.trait_spend))
+    return base.rows(slice(None, state.n)), base.rows(slice(state.n, None))
+
+
+def _twice(values: Tensor) -> Tensor:
+    return torch.cat([values, values])
 
 
 def _price(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
@@ -325,20 +409,27 @@ def _serve(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> 
     return claims, fill
 
 
-def _events(
-    state: State, wallet: Wallet, visited: Tensor, baskets: Tensor, spend: Tensor, saved: Tensor, redeemed: Tensor,
-    offer: Tensor,
-) -> WeekEvents:  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class Deal:
+    """What offers had to do with a week, each shape (n,)."""
+
+    saved: Tensor  # [USD]
+    redeemed: Tensor  # bool
+    contacted: Tensor  # bool
+
+
+def _events(visit: VisitModel, state: State, wallet: Wallet, bought: Bought, noise: Noise, deal: Deal) -> WeekEvents:
     """Write down a simulated week as the history would have recorded it."""
-    spend = spend * visited
+    spend = bought.spend * bought.visited
     habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
+    shares = category_shares(visit, wallet.taste, bought.spend, noise.categories)
     return WeekEvents(
-        baskets=baskets * visited,
+        baskets=bought.baskets * bought.visited,
         spend=spend,
-        promo_spend=spend * habit.clamp(max=1.0),
-        saving=saved,
-        redeemed=redeemed.to(torch.float32),
-        contacted=(offer > 0).to(torch.float32),
-        exposure=state.exposure_average / (1.0 - 0.5 ** (state.weeks_seen / HABIT_HALF_LIFE)).clamp(min=1e-6),
-        category_spend=spend.unsqueeze(1) * wallet.taste,
+        promo_spend=spend * promo_share(visit, habit.clamp(max=1.0), bought.spend, noise.promo),
+        saving=deal.saved,
+        redeemed=deal.redeemed.to(torch.float32),
+        contacted=deal.contacted.to(torch.float32),
+        exposure=exposure_rate(state),
+        category_spend=spend.unsqueeze(1) * shares,
     )

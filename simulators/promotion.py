@@ -1,4 +1,4 @@
-"""What is promoted to whom: each customer's most distinctive category, and what their basket is worth to the shop."""
+"""What is promoted to whom: the category in which a push earns most, and what a basket is worth to the shop."""
 
 from dataclasses import dataclass, replace
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from history.features import spend_per_active_week, taste
 from history.state import State
+from simulators.recommender.promoter import Promoter
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,14 @@ class Categories:
         margin: Gross margin as a share of shelf price, shape (k,), assumed.
         popularity: Share of all spend, shape (k,).
         promotable: 0 where a category is never promoted (tobacco, alcohol, fuel, the rest), shape (k,), float32.
+        promoter: What was learned of who buys in which category; None in a world without a history.
     """
 
     names: tuple[str, ...]
     margin: Tensor
     popularity: Tensor
     promotable: Tensor
+    promoter: Promoter | None = None
 
     def to(self, device: torch.device | str) -> "Categories":
         return replace(
@@ -31,6 +34,7 @@ class Categories:
             margin=self.margin.to(device),
             popularity=self.popularity.to(device),
             promotable=self.promotable.to(device),
+            promoter=None if self.promoter is None else self.promoter.to(device),
         )
 
 
@@ -46,14 +50,17 @@ class Wallet:
 
 
 def choose_category(categories: Categories, state: State) -> Tensor:
-    """Pick the category to promote: the largest contribution to the divergence of taste from popularity.
+    """Pick the category to promote: by the promoter, or else the largest divergence of taste from popularity.
 
     Returns:
         Category index, shape (n,), int64.
     """
-    share = taste(state)
-    distinct = share * torch.log((share + 1e-4) / (categories.popularity + 1e-4))
-    return torch.where(categories.promotable > 0, distinct, torch.full_like(distinct, -1e9)).argmax(dim=1)
+    if categories.promoter is None:
+        share = taste(state)
+        scores = share * torch.log((share + 1e-4) / (categories.popularity + 1e-4))
+    else:
+        scores = categories.promoter.scores(state)
+    return torch.where(categories.promotable > 0, scores, torch.full_like(scores, -1e9)).argmax(dim=1)
 
 
 def open_wallet(categories: Categories, state: State, promoted: Tensor) -> Wallet:

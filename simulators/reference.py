@@ -16,7 +16,8 @@ from simulators.observation import Observer
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.response import BASELINE_FEATURES, HEADS, Family, ResponseModel
-from simulators.shopping import poisson_quantile
+from simulators.shocks import no_shocks
+from simulators.visit import count_quantile, plain_visit
 from simulators.worlds import FittedWorld, MarketTerms, build_market
 
 WEEKS = 20
@@ -70,7 +71,7 @@ def reference_pool(n: int, seed: int) -> State:
 def _week(pace: Tensor, wealth: Tensor, taste: Tensor, generator: torch.Generator) -> WeekEvents:
     uniform = torch.rand(2, len(pace), generator=generator)
     visited = (uniform[0] < pace).float()
-    baskets = visited * (1.0 + poisson_quantile(pace, uniform[1]))
+    baskets = visited * (1.0 + count_quantile(pace, torch.tensor(1e5), uniform[1]))
     spend = baskets * wealth * torch.exp(0.4 * torch.randn(len(pace), generator=generator))
     none = torch.zeros_like(spend)
     return WeekEvents(baskets, spend, 0.4 * spend, none, none, none, none + 0.1, spend.unsqueeze(1) * taste)
@@ -93,7 +94,15 @@ def _response(mean: Tensor, scale: Tensor) -> ResponseModel:
     redemption = torch.zeros(members, len(FEATURES) + 1)
     redemption[:, -1] = -2.5
     return ResponseModel(
-        Family.ADDITIVE, mean, scale, (weights,), (bias + spread,), torch.tensor([1.0, 0.0, 0.0]), redemption
+        family=Family.ADDITIVE,
+        mean=mean,
+        scale=scale,
+        weights=(weights,),
+        biases=(bias + spread,),
+        calibration=torch.tensor([1.0, 0.0, 0.0]),
+        redemption=redemption,
+        visit=plain_visit(len(CATEGORIES)),
+        shocks=no_shocks(),
     )
 
 

@@ -4,7 +4,7 @@ An ensemble whose members saw different weightings of the customers; all members
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Final
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from history.features import FEATURES
+from simulators.shocks import WeekShocks
+from simulators.visit import VisitModel
 
 TREATED: Final = frozenset(
     {
@@ -21,12 +23,13 @@ TREATED: Final = frozenset(
         "contacts_8w",
         "weeks_since_redemption",
         "pantry",
-        "weeks_seen",
     }
 )
 """Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
 BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)
 HEADS: Final = ("visit_logit", "extra_baskets_log_rate", "spend_log_mean", "spend_log_sd")
+KNOWN_WEEKS: Final = 12.0
+"""Weeks after which it no longer counts how long a customer is known: all of a history are known equally long."""
 MAX_Z: Final = 5.0
 """Standardised features are held within this many standard deviations: no extrapolation beyond the history."""
 MAX_LOG_SPEND: Final = math.log(2000.0)
@@ -46,8 +49,11 @@ class Baseline:
 
     visit_logit: Tensor
     extra_baskets: Tensor  # mean number of baskets beyond the first, given a visit
-    spend_log_mean: Tensor  # of the week's spend given a visit [log USD]
+    spend_log_mean: Tensor  # of the week's spend given a visit with one basket [log USD]
     spend_log_sd: Tensor
+
+    def rows(self, part: slice) -> "Baseline":
+        return Baseline(*(getattr(self, f.name)[part] for f in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +65,10 @@ class ResponseModel:
         mean, scale: Standardise `FEATURES`, shape (n_features,).
         weights, biases: Layers, shapes (m, inputs, outputs) and (m, 1, outputs).
         calibration: Slope and shift of the visit logit and shift of the log spend, shape (3,).
-        redemption: Logistic regression of redeeming in a logged campaign, shape (m, n_features + 1), constant last.
+        redemption: Logistic hazard of redeeming a logged coupon bundle in a week with a visit, shape
+            (m, n_features + 1), constant last.
+        visit: The spread of a visit around these means.
+        shocks: What moves all customers of a week alike.
     """
 
     family: Family
@@ -69,13 +78,15 @@ class ResponseModel:
     biases: tuple[Tensor, ...]
     calibration: Tensor
     redemption: Tensor
+    visit: VisitModel
+    shocks: WeekShocks
 
     @property
     def n_members(self) -> int:
         return self.weights[0].shape[0]
 
     def standardise(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) / self.scale).clamp(-MAX_Z, MAX_Z)
+        return standardise(features, self.mean, self.scale)
 
     def baseline(self, features: Tensor, member: Tensor) -> Baseline:
         """Return the baseline of customers, each by its own member of the ensemble.
@@ -94,14 +105,16 @@ class ResponseModel:
         return [self._finish(member) for member in heads]
 
     def redemption_logit(self, features: Tensor, member: Tensor) -> Tensor:
-        """Return the logit of redeeming at least once in a logged campaign, shape (n,)."""
+        """Return the logit of redeeming a logged bundle in a week with a visit, shape (n,)."""
         coefficients = self.redemption.index_select(0, member)
         return (self.standardise(features) * coefficients[:, :-1]).sum(dim=1) + coefficients[:, -1]
 
     def tensors(self) -> dict[str, Tensor]:
         named = {"mean": self.mean, "scale": self.scale, "calibration": self.calibration, "redemption": self.redemption}
         named |= {f"weight_{i}": w for i, w in enumerate(self.weights)}
-        return named | {f"bias_{i}": b for i, b in enumerate(self.biases)}
+        named |= {f"bias_{i}": b for i, b in enumerate(self.biases)}
+        named |= {f"visit.{name}": value for name, value in self.visit.tensors().items()}
+        return named | {f"shocks.{name}": value for name, value in self.shocks.tensors().items()}
 
     def to(self, device: torch.device | str) -> "ResponseModel":
         return replace(
@@ -112,6 +125,8 @@ class ResponseModel:
             biases=tuple(b.to(device) for b in self.biases),
             calibration=self.calibration.to(device),
             redemption=self.redemption.to(device),
+            visit=self.visit.to(device),
+            shocks=self.shocks.to(device),
         )
 
     def _finish(self, heads: Tensor) -> Baseline:
@@ -124,9 +139,24 @@ class ResponseModel:
         )
 
 
+def standardise(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Return features as the models see them, shape (n, n_features)."""
+    return ((capped(features) - mean) / scale).clamp(-MAX_Z, MAX_Z)
+
+
+def capped(features: Tensor) -> Tensor:
+    """Hold the last feature, how long a customer is known, at `KNOWN_WEEKS`."""
+    known = features[:, -1:].clamp(max=math.log1p(KNOWN_WEEKS))
+    return torch.cat([features[:, :-1], known], dim=1)
+
+
 def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:
     """Rebuild a model from `ResponseModel.tensors`."""
     depth = sum(name.startswith("weight_") for name in tensors)
+
+    def part(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
     return ResponseModel(
         family=family,
         mean=tensors["mean"],
@@ -135,6 +165,8 @@ def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseMode
         biases=tuple(tensors[f"bias_{i}"] for i in range(depth)),
         calibration=tensors["calibration"],
         redemption=tensors["redemption"],
+        visit=VisitModel(**part("visit.")),
+        shocks=WeekShocks(**part("shocks.")),
     )
 
 

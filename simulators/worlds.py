@@ -1,7 +1,7 @@
 """Worlds: a market fitted to one split's customers and weeks, and the customers who live in it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from simulators.market import Horizon, Market
 from simulators.observation import Observer
 from simulators.priors import EffectPriors, draw_effects
 from simulators.promotion import Categories
+from simulators.recommender.promoter import restore_promoter
 from simulators.response import Family, ResponseModel, restore_response
+from simulators.scenario import Audience, Clearance, Population, Season
+from simulators.shocks import NO_LEVEL, Level
 
 
 @dataclass
@@ -50,12 +53,19 @@ class MarketConfig:
     margin: MarginConfig = field(default_factory=MarginConfig)
     horizon: Horizon = field(default_factory=Horizon)
     draws: int = 256  # of the effects
+    audience: Audience = Audience.EVERYBODY
+    population: Population = field(default_factory=Population)
+    season: Season = field(default_factory=Season)
+    clearance: Clearance = field(default_factory=Clearance)
+    shops: int = 1  # on which each person buys, under one consent and one contact cap
     never_promote: list[str] = field(default_factory=list)
     """Parts of category names that are never promoted, whatever their taste (tobacco, alcohol, fuel)."""
 
     def __post_init__(self) -> None:
         if self.draws < 200:
             raise InputError(f"market.draws is {self.draws}; intervals need at least 200 draws of the effects")
+        if not 1 <= self.shops <= 8:
+            raise InputError(f"market.shops is {self.shops}; expected 1 to 8 shops")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +88,11 @@ class MarketTerms:
     draws: int
     stock_share: float = 1.0
     seed: int = 0
+    level: Level = NO_LEVEL
+    population: Population = field(default_factory=Population)
+    season: Season = field(default_factory=Season)
+    clearance: Clearance = field(default_factory=Clearance)
+    shops: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "catalog": self.catalog.to_dict()}
@@ -92,21 +107,54 @@ class MarketTerms:
             draws=terms["draws"],
             stock_share=terms["stock_share"],
             seed=terms["seed"],
+            level=Level(**terms["level"]),
+            population=Population(**terms["population"]),
+            season=Season(**terms["season"]),
+            clearance=Clearance(**terms["clearance"]),
+            shops=terms["shops"],
         )
 
 
 def build_market(fitted: FittedWorld, terms: MarketTerms, device: torch.device | str = "cpu") -> Market:
-    """Build the market of a fitted world, on a device."""
+    """Build the market of a fitted world, on a device.
+
+    Raises:
+        InputError: the category to be cleared is not one of the shop's.
+    """
+    categories, cleared = clear_stock(fitted.categories, terms.clearance)
     return Market(
         response=fitted.response.to(device),
         effects=draw_effects(terms.priors, terms.draws, terms.seed).to(device),
         catalog=terms.catalog,
         columns=terms.catalog.columns().to(lambda column: torch.from_numpy(column).to(device)),
         rules=terms.rules,
-        categories=fitted.categories.to(device),
+        categories=categories.to(device),
         horizon=terms.horizon,
         stock_share=terms.stock_share,
+        level=terms.level,
+        population=terms.population,
+        season=terms.season,
+        cleared=cleared,
+        shops=terms.shops,
     )
+
+
+def clear_stock(categories: Categories, clearance: Clearance) -> tuple[Categories, int | None]:
+    """Return the categories with the cleared one's margin, and its index; None where nothing is cleared."""
+    if not clearance.category:
+        return categories, None
+    names = list(categories.names)
+    if clearance.category == "largest":
+        index = int((categories.popularity * categories.promotable).argmax())
+    elif clearance.category in names:
+        index = names.index(clearance.category)
+    else:
+        raise InputError(
+            f"market.clearance.category is {clearance.category!r}; expected 'largest' or one of {', '.join(names)}"
+        )
+    margin = categories.margin.clone()
+    margin[index] = clearance.margin
+    return replace(categories, margin=margin), index
 
 
 def describe_categories(
@@ -142,9 +190,13 @@ def write_world(folder: Path, world: FittedWorld) -> None:
         "categories.popularity": world.categories.popularity,
         "categories.promotable": world.categories.promotable,
     }
+    promoter = world.categories.promoter
+    if promoter is not None:
+        tensors |= {f"promoter.{name}": value for name, value in promoter.tensors().items()}
     write_tensors(folder / "world.safetensors", tensors)
     described = {"family": world.response.family.value, "categories": list(world.categories.names)}
-    write_json(folder / "world.json", {**described, "features": list(FEATURES)})
+    kind = None if promoter is None else promoter.kind
+    write_json(folder / "world.json", {**described, "features": list(FEATURES), "promoter": kind})
 
 
 def read_world(folder: Path) -> FittedWorld:
@@ -162,10 +214,12 @@ def read_world(folder: Path) -> FittedWorld:
         return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
     categories = part("categories.")
+    kind = described.get("promoter")
+    promoter = None if kind is None else restore_promoter(kind, part("promoter."))
     return FittedWorld(
         response=restore_response(Family(described["family"]), part("response.")),
         observer=Observer(**part("observer.")),
-        categories=Categories(names=tuple(described["categories"]), **categories),
+        categories=Categories(names=tuple(described["categories"]), promoter=promoter, **categories),
     )
 
 

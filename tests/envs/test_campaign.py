@@ -189,7 +189,9 @@ def test_the_scalar_environment_lives_the_same_weeks_as_the_batched_dynamics(wor
         while not terminated:
             action = actions.integers(5)
             row, reward, terminated, _, info = env.step(action)
-            episode, outcome, uplift = take_step(world, episode, torch.tensor([action]), draw_noise(1, generator()))
+            episode, outcome, uplift = take_step(
+                world, episode, torch.tensor([action]), draw_noise(1, world.pool.n_categories, generator())
+            )
             assert np.array_equal(row, as_seen(world, episode)[0])
             assert reward == float(uplift - episode.price * outcome.cost)
             assert info == {"net": float(uplift), "cost": float(outcome.cost), "violations": int(outcome.violation)}
@@ -203,7 +205,7 @@ def test_the_batch_lives_the_same_weeks_as_the_dynamics_through_resets(world: Wo
         assert np.array_equal(rows, as_seen(world, episode))
         actions = random_actions(env, rng)
         rows, reward, done, _, info = env.step(actions)
-        noise = draw_noise(4, generator)
+        noise = draw_noise(4, world.pool.n_categories, generator)
         episode, outcome, uplift = take_step(world, episode, torch.from_numpy(actions), noise)
         assert np.array_equal(reward, (uplift - episode.price * outcome.cost).numpy())
         assert np.array_equal(info["violations"], outcome.violation.numpy())
@@ -308,7 +310,7 @@ def test_the_last_week_adds_what_the_customers_are_worth_afterwards(world: World
     outcome: Outcome
     for _ in range(world.market.horizon.weeks):
         action = torch.randint(5, (16,), generator=generator)
-        episode, outcome, uplift = take_step(world, episode, action, draw_noise(16, generator))
+        episode, outcome, uplift = take_step(world, episode, action, draw_noise(16, world.pool.n_categories, generator))
         difference.append((uplift - outcome.uplift).abs().max())
     assert (torch.stack(difference[:-1]) == 0).all()
     assert difference[-1] > 0

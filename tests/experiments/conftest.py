@@ -19,6 +19,7 @@ from experiments.prepare import run_prepare
 from experiments.run import run_all
 from experiments.train import run_train
 from experiments.tune import run_tune
+from experiments.warrant import run_warrant
 from tests.experiments.fabricated_shop import write_shop
 
 SMALL = (
@@ -27,11 +28,15 @@ SMALL = (
     "market.judge.epochs=3",
     "market.horizon.campaign_weeks=4",
     "train.customers=64",
+    "warrant.customers=20",
+    "warrant.draws=2",
+    "warrant.lessons=20",
     "evaluate.worlds=2",
     "evaluate.curve_worlds=2",
     "evaluate.validation_worlds=2",
     "evaluate.validation_prices=[0,1]",
     "evaluate.fidelity_runs=2",
+    "export.override_fidelity='a fabricated shop of 45 weeks'",
     "budget.curve=[0,1,4]",
     "run.jobs=1",
 )
@@ -112,6 +117,7 @@ VERBS: dict[str, tuple[Callable[[Config], Any], bool]] = {
     "prepare": (run_prepare, False),
     "fit": (run_fit, False),
     "train": (run_train, False),
+    "warrant": (run_warrant, False),
     "evaluate": (run_evaluate, False),
     "export": (run_export, False),
     "tune": (run_tune, False),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-CUSTOMERS, WEEKS = 320, 45
+CUSTOMERS, WEEKS = 420, 45
 FIRST_MONDAY = date(2024, 1, 1)
 PRODUCTS = pd.DataFrame(
     {
@@ -50,7 +50,7 @@ def day_of(week: "np.typing.NDArray[np.int64]", weekday: int) -> list[str]:
 
 def _lines(rng: np.random.Generator) -> pd.DataFrame:
     """Return one basket of one to four products per visit."""
-    pace, purse = rng.beta(2.0, 1.5, CUSTOMERS), rng.gamma(4.0, 4.0, CUSTOMERS)
+    pace, purse = rng.beta(2.0, 1.5, CUSTOMERS).clip(min=0.2), rng.gamma(4.0, 4.0, CUSTOMERS)
     taste = rng.dirichlet(np.full(len(PRODUCTS), 0.4), CUSTOMERS)
     customer, week = np.nonzero(rng.random((CUSTOMERS, WEEKS)) < pace[:, None])
     size = rng.integers(1, 5, len(customer))

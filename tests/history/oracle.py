@@ -43,7 +43,7 @@ def _columns() -> dict[str, str]:
         "weeks_since_visit": f"ln(1 + {_clock('baskets > 0')})",
         **{f"visit_rate_{h}w": _mean(visit, h) for h in _HALF_LIVES},
         **{f"spend_{h}w": f"ln(1 + {_mean('spend', h)})" for h in _HALF_LIVES},
-        "basket_rate": _mean("baskets", 13),
+        "basket_rate": f"ln(1 + {_mean('baskets', 13)})",
         "spend_per_active_week": f"ln(1 + {_part('spend', 13)} / greatest({_part(visit, 13)}, 1e-3))",
         "promo_share": f"{_mean('promo_spend', 13)} / {whole}",
         "saving_share": f"{_mean('saving', 13)} / {whole}",

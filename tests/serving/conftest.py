@@ -67,6 +67,7 @@ def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> C
             "customer_id": [f"{i:04d}" for i in rows],
             "offer": decisions.offer,
             "category": "SOFT DRINKS",
+            "items": "COLA 2 LITER; =GINGER ALE",
             "uplift": uplift,
             "uplift_lo": uplift - 0.1,
             "uplift_hi": uplift + 0.1,
@@ -112,12 +113,6 @@ def _fit(rng, auc, top):
         "deciles": _deciles(rng, top, 1200),
         "rows": 12000,
     }
-
-
-def _band(rng, level):
-    truth = level * (1 + rng.normal(0, 0.03, 10))
-    mean = np.full(10, level)
-    return {"truth": truth.tolist(), "mean": mean.tolist(), "lo": (mean * 0.94).tolist(), "hi": (mean * 1.06).tolist()}
 
 
 def _agent(name, uplift, cost, gap):
@@ -187,12 +182,6 @@ def plain_report(decisions, build, manifest) -> dict[str, Any]:
             "visit": _fit(rng, 0.826, 1.0),
             "redemption": _fit(rng, 0.79, 0.3),
             "spend": {"deciles": _deciles(rng, 90.0, 600)},
-        },
-        "fidelity": {
-            "weeks": list(range(44, 54)),
-            "active": _band(rng, 290.0),
-            "spend": _band(rng, 14000.0),
-            "weeks_inside": {"active": 9, "spend": 8},
         },
         "agents": [
             _agent("ppo", 0.061, 0.049, 0.012),

@@ -41,14 +41,13 @@ def test_every_section_and_chart_is_there(page):
         "customers",
         "data",
         "response",
-        "market",
         "numbers",
         "limits",
         "glossary",
     ):
         assert f'<section id="{section}">' in page
         assert f'href="#{section}"' in page
-    assert page.count("<svg") == page.count('role="img" aria-label="') == page.count("<figcaption>") == 6
+    assert page.count("<svg") == page.count('role="img" aria-label="') == page.count("<figcaption>") == 5
 
 
 def test_identifiers_inside_the_page_are_unique(page):

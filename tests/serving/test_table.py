@@ -15,6 +15,7 @@ def test_rows_are_sorted_and_say_what_is_promoted_only_where_something_is(build)
     promotes = rows["offer"] == "discount_20"
     assert promotes.any()
     assert (rows["promoted_category"] == np.where(promotes, "SOFT DRINKS", "")).all()
+    assert (rows["promoted_items"] == np.where(promotes, "COLA 2 LITER; =GINGER ALE", "")).all()
 
 
 def test_an_offer_is_valid_for_the_weeks_it_lives(build):
@@ -35,6 +36,7 @@ def test_an_offer_is_valid_for_the_weeks_it_lives(build):
         ({"offer_label": "a gift"}, "offer_label of customer '0000' is 'a gift'"),
         ({"promoted_category": ""}, "the offer is on a category: name it"),
         ({"promoted_category": "TEA"}, "the offer is on no category: leave it empty"),
+        ({"promoted_items": "GREEN TEA"}, "promoted_items of customer .*the offer is on no category: leave it empty"),
         (
             {"expected_uplift_usd": np.nan},
             "expected_uplift_usd of customer '0000' is 'nan' .* every cell needs a value",

@@ -28,7 +28,13 @@ def live(
     generator = torch.Generator().manual_seed(seed)
     for _ in range(weeks):
         sight = look(market, state)
-        after, outcome = step(market, state, sight, choose(market, state, sight), draw_noise(state.n, generator))
+        after, outcome = step(
+            market,
+            state,
+            sight,
+            choose(market, state, sight),
+            draw_noise(state.n, state.customer.n_categories, generator),
+        )
         yield state, sight, outcome, after
         state = after
 

@@ -28,9 +28,10 @@ from simulators.fitting import (
 from simulators.market import Market
 from simulators.provenance import Origin
 from simulators.redemption import FALLBACK, RedemptionModel, TargetedCampaigns, fit_redemption
-from simulators.reference import reference_pool, reference_terms, reference_world
+from simulators.reference import CATEGORIES, reference_pool, reference_terms, reference_world
 from simulators.response import Family, ResponseModel
-from simulators.shopping import draw_noise, shop
+from simulators.shopping import draw_noise, shop, spend_given_visit
+from simulators.visit import category_shares, promo_share
 from simulators.worlds import (
     MarketConfig,
     MarketTerms,
@@ -51,6 +52,7 @@ NO_CAMPAIGNS = pd.DataFrame(
         "campaign_type": pd.Series(dtype="str"),
         "start_week": pd.Series(dtype="int64"),
         "duration_weeks": pd.Series(dtype="int64"),
+        "first_redeem_week": pd.Series(dtype="Int64"),
         "n_coupons": pd.Series(dtype="int64"),
         "redeemed": pd.Series(dtype="bool"),
     }
@@ -65,9 +67,22 @@ def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CustomerWeeks:
     parts = []
     for _, sight, _, _ in live(market, state, ask_nothing, weeks, seed=2000 + seed):
         truth = TRUTH.baseline(sight.features, torch.full((n,), 2))
-        visited, baskets, spend = shop(truth, draw_noise(n, generator))
-        parts.append((torch.arange(n), sight.features, baskets * visited, spend * visited))
-    return CustomerWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        noise = draw_noise(n, len(CATEGORIES), generator)
+        bought = shop(TRUTH.visit, truth, noise)
+        spend = bought.spend * bought.visited
+        shares = category_shares(TRUTH.visit, sight.wallet.taste, bought.spend, noise.categories)
+        habit = sight.features[:, FEATURES.index("promo_share")]
+        promo = spend * promo_share(TRUTH.visit, habit, bought.spend, noise.promo)
+        week = torch.full((n,), len(parts))
+        baskets = bought.baskets * bought.visited
+        bought_by = spend.unsqueeze(1) * shares
+        parts.append((torch.arange(n), week, sight.features, baskets, spend, promo, sight.wallet.taste, bought_by))
+    return by_customer(CustomerWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True))), n)
+
+
+def by_customer(rows: CustomerWeeks, n: int) -> CustomerWeeks:
+    """Order rows that come week by week as `customer_weeks` gives them: customer by customer."""
+    return rows.where(torch.arange(len(rows)).view(-1, n).T.flatten())
 
 
 def no_redemption() -> RedemptionModel:
@@ -78,7 +93,18 @@ def campaigns_of(redeemed: Tensor, signal: Tensor | None = None) -> TargetedCamp
     n = len(redeemed)
     rows = torch.zeros(n, len(FEATURES)) if signal is None else torch.stack([signal] * len(FEATURES), dim=1)
     rows[:, 1:] = 0.0
-    return TargetedCampaigns(torch.arange(n), rows, torch.zeros(n, 4), redeemed)
+    once = torch.ones(n, 1, dtype=torch.bool)
+    return TargetedCampaigns(
+        customer=torch.arange(n),
+        features=rows,
+        terms=torch.zeros(n, 4),
+        followed=once,
+        visited=once,
+        redeemed_in=redeemed.view(-1, 1) > 0,
+        kind=torch.zeros(n, dtype=torch.int64),
+        ended=once.squeeze(1),
+        begin=torch.zeros(n, dtype=torch.int64),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +144,7 @@ def test_a_fitted_model_knows_what_a_week_s_shopping_costs_and_how_it_spreads(
     model, fresh = fitted(family), shopping_by_the_truth(1500, 12, seed=78)
     seen = fresh.where(fresh.baskets > 0)
     truth = TRUTH.baseline(seen.features, torch.full((len(seen),), 2))
-    mean = torch.exp(truth.spend_log_mean + truth.spend_log_sd.square() / 2)
+    mean = spend_given_visit(TRUTH.visit, truth)
     found = mean_spend_given_visit(model, seen.features)
     assert float(found.mean()) == pytest.approx(float(mean.mean()), rel=0.08)
     by_member = model.baseline_of_all(seen.features)
@@ -149,7 +175,7 @@ def test_too_few_visits_to_learn_from_are_refused() -> None:
 def test_without_campaigns_everybody_redeems_with_the_assumed_chance() -> None:
     model = no_redemption()
     assert not model.learned
-    assert model.chance(campaigns_of(torch.zeros(7))).tolist() == pytest.approx([FALLBACK] * 7)
+    assert model.chance(campaigns_of(torch.zeros(7)), torch.ones(7)).tolist() == pytest.approx([FALLBACK] * 7)
     mean, scale = TRUTH.mean, TRUTH.scale
     response = replace(TRUTH, redemption=model.on_features(mean, scale))
     logit = response.redemption_logit(features(reference_pool(9, seed=1)), torch.arange(9) % 5)
@@ -164,7 +190,7 @@ def test_redemption_recovers_who_redeems() -> None:
     model = fit_redemption(campaigns_of(redeemed, signal), members=8, seed=3)
     assert model.learned
     assert model.coefficients[:, 0].mean().item() == pytest.approx(0.9 * signal.std().item(), abs=0.15)
-    assert float((model.chance(campaigns_of(redeemed, signal)) - chance).abs().mean()) < 0.02
+    assert float((model.chance(campaigns_of(redeemed, signal), torch.ones(4000)) - chance).abs().mean()) < 0.02
     moved = model.on_features(torch.ones(len(FEATURES)), 2 * torch.ones(len(FEATURES)))
     z = (signal - 1.0) / 2.0
     restated = torch.sigmoid(moved[:, :1] * z + moved[:, -1:]).mean(dim=0)
@@ -212,12 +238,17 @@ def test_campaigns_are_cut_by_customer_and_week_with_the_features_before_them(sp
             "start_week": [13, 50, 13, 3],  # weeks are numbered from 1: position 12, too late, another split, early
             "duration_weeks": [5, 5, 5, 6],
             "n_coupons": [10, 10, 10, 20],
-            "redeemed": [True, False, True, False],
+            "first_redeem_week": pd.array([14, None, 13, None], dtype="Int64"),
         }
     )
-    cut = targeted_campaigns(panel, log, split, range(2, 40))
+    cut = targeted_campaigns(panel, log, split, range(2, 40), until=15)
     assert cut.customer.tolist() == [3, 5]
     assert cut.redeemed.tolist() == [1.0, 0.0]
+    assert cut.redeemed_in.nonzero().tolist() == [[0, 1]]
+    assert cut.followed.sum(dim=1).tolist() == [3, 6]  # the first is cut off before week 15, with two weeks to go
+    assert cut.at_risk.sum(dim=1).tolist() == [2, 6]
+    assert cut.ended.tolist() == [False, True]
+    assert cut.kind.tolist() == [0, 1]
     assert torch.equal(cut.features, torch.stack([panel.features[3, 12], panel.features[5, 2]]))
     assert cut.terms[:, 2:].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 

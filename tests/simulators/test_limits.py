@@ -54,7 +54,10 @@ def test_no_more_stock_is_sold_than_there_is_and_the_first_to_come_get_it(
     everybody = torch.full_like(state.offer, flash)
     sold_out = 0
     for seed in range(10):
-        noise, sight = draw_noise(state.n, torch.Generator().manual_seed(seed)), look(market, state)
+        noise, sight = (
+            draw_noise(state.n, state.customer.n_categories, torch.Generator().manual_seed(seed)),
+            look(market, state),
+        )
         _, plenty = step(replace(market, stock_share=1e6), state, sight, everybody, noise)
         _, short = step(scarce, state, sight, everybody, noise)
         assert not (short.redeemed & ~plenty.redeemed).any()
@@ -146,7 +149,10 @@ def test_an_offer_below_the_margin_floor_is_forbidden(market: Market, pool: Stat
 
 def test_a_forbidden_offer_is_counted_and_becomes_no_offer_at_no_cost(market: Market, pool: State) -> None:
     *_, (_, _, _, state) = live(market, open_at(market, pool, budget_cents=3_000), ask_anything(9), weeks=3)
-    sight, noise = look(market, state), draw_noise(state.n, torch.Generator().manual_seed(2))
+    sight, noise = (
+        look(market, state),
+        draw_noise(state.n, state.customer.n_categories, torch.Generator().manual_seed(2)),
+    )
     wanted = torch.randint(market.n_actions, (state.n,), generator=torch.Generator().manual_seed(3))
     forbidden = ~sight.mask.gather(1, wanted.unsqueeze(1)).squeeze(1)
     assert 0 < int(forbidden.sum()) < state.n

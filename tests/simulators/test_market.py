@@ -14,8 +14,8 @@ from campaigns.offers import Catalog
 from history.state import State
 from simulators.market import Horizon, Market, Outcome, look, open_market, step, terminal_value
 from simulators.observation import Observer
-from simulators.reference import reference_pool, reference_world
-from simulators.shopping import Noise, draw_noise
+from simulators.reference import CATEGORIES, reference_pool, reference_world
+from simulators.shopping import draw_noise
 from tests.simulators.play import (
     ask_always,
     ask_anything,
@@ -77,7 +77,9 @@ def test_integrating_over_the_luck_gives_the_expected_net_and_cost(offer: int, m
     sobol = torch.quasirandom.SobolEngine(4, scramble=True, seed=offer).draw(points)
     luck = sobol.clamp(1e-6, 1 - 1e-6).repeat(customers, 1).T
     unused = torch.zeros(customers * points)
-    noise = Noise(luck[0], luck[1], torch.special.ndtri(luck[2]), luck[3], unused, unused)
+    plain = draw_noise(customers * points, len(CATEGORIES), torch.Generator())
+    spend = torch.special.ndtri(luck[2])
+    noise = replace(plain, visit=luck[0], baskets=luck[1], spend=spend, redeem=luck[3], arrival=unused, turn=unused)
     start = reference_pool(customers, seed=23).take(torch.arange(customers).repeat_interleave(points))
     market = replace(market, stock_share=PLENTY)
     state = open_at(market, start, draw=2)
@@ -112,7 +114,7 @@ def test_permuting_customers_permutes_results(market: Market, pool: State) -> No
     other = replace(other, ledger=replace(other.ledger, reserved=state.ledger.reserved[:, order]))
     for _ in range(4):
         action = torch.randint(market.n_actions, (n,), generator=generator)
-        noise = draw_noise(n, generator)
+        noise = draw_noise(n, len(CATEGORIES), generator)
         state, outcome = step(market, state, look(market, state), action, noise)
         other, permuted = step(market, other, look(market, other), action[order], noise_rows(noise, order))
         same(permuted, rows_of(outcome, order, n))
@@ -132,7 +134,7 @@ def test_a_batch_is_its_customers_one_by_one(market: Market, pool: State) -> Non
     n, generator = 24, torch.Generator().manual_seed(8)
     start, draw = pool.take(torch.arange(pool.n - n, pool.n)), torch.arange(n)
     actions = [torch.randint(market.n_actions, (n,), generator=generator) for _ in range(3)]
-    luck = [draw_noise(n, generator) for _ in range(3)]
+    luck = [draw_noise(n, len(CATEGORIES), generator) for _ in range(3)]
     state = open_market(market, start, draw)
     together = []
     for action, noise in zip(actions, luck, strict=True):
@@ -273,7 +275,10 @@ def see_and_live(market: Market, observer: Observer, state: Any, action: Tensor,
 def test_a_week_makes_no_host_round_trip(market: Market, pool: State) -> None:
     observer, n = reference_world().observer, pool.n
     state = open_at(market, pool, cohorts=2, budget_cents=10_000)
-    action, noise = ask_anything(1)(market, state, look(market, state)), draw_noise(n, torch.Generator())
+    action, noise = (
+        ask_anything(1)(market, state, look(market, state)),
+        draw_noise(n, len(CATEGORIES), torch.Generator()),
+    )
     price = torch.ones(n)
     with NoHostRoundTrip():
         total = see_and_live(market, observer, state, action, noise, price)
@@ -283,6 +288,9 @@ def test_a_week_makes_no_host_round_trip(market: Market, pool: State) -> None:
 def test_a_week_runs_on_a_device_without_values(market: Market, pool: State) -> None:
     observer, n = moved(reference_world().observer, "meta"), pool.n
     state = moved(open_at(market, pool, cohorts=2, budget_cents=10_000), "meta")
-    action, noise = torch.zeros(n, dtype=torch.int64, device="meta"), moved(draw_noise(n, torch.Generator()), "meta")
+    action, noise = (
+        torch.zeros(n, dtype=torch.int64, device="meta"),
+        moved(draw_noise(n, len(CATEGORIES), torch.Generator()), "meta"),
+    )
     total = see_and_live(moved(market, "meta"), observer, state, action, noise, torch.ones(n, device="meta"))
     assert total.device.type == "meta"

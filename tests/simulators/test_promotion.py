@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from history.state import State, initial_state
 from simulators.promotion import Categories, choose_category, open_wallet, to_cents
-from simulators.shopping import poisson_quantile
 
 K = 5
 MARGIN = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
@@ -78,13 +75,3 @@ def test_the_average_taste_stands_in_for_a_customer_who_never_bought() -> None:
 
 def test_dollars_become_cents_to_the_nearest() -> None:
     assert to_cents(torch.tensor([0.0, 0.014, 19.99, 1234.56])).tolist() == [0, 1, 1999, 123456]
-
-
-@pytest.mark.parametrize("rate", [0.0025, 0.1, 0.6, 1.0, 3.7, 12.0])
-def test_the_poisson_quantile_is_scipy_s(rate: float) -> None:
-    uniform = torch.rand(20_000, generator=torch.Generator().manual_seed(1))
-    found = poisson_quantile(torch.full_like(uniform, rate), uniform).numpy()
-    expected = np.minimum(stats.poisson.ppf(uniform.double().numpy(), rate), 20)
-    at_the_edge = np.abs(stats.poisson.cdf(np.minimum(found, expected), rate) - uniform.numpy()) < 1e-5
-    assert ((found == expected) | at_the_edge).all()
-    assert (found == expected).mean() > 0.999

@@ -1,0 +1,53 @@
+"""Parts of a history: of customers whose past is hidden, and of the shops that a person's weeks are spread over."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from history.events import ARRAYS, WeeklyEvents
+from history.panel import week_events
+from history.state import State, advance, initial_state, where_state
+
+NEW_WEEKS = 4
+"""Most weeks that a new customer has been known for."""
+
+
+def newcomers_before(events: WeeklyEvents, position: int) -> tuple[State, Tensor]:
+    """Return customers as a shop would know them that met them one to four weeks ago.
+
+    Each customer is given an age by chance; who visited that many weeks before `position` is taken as new there, and
+    everything before is hidden. Real newcomers may be less loyal: these are known to have stayed.
+
+    Args:
+        events: Of n customers.
+        position: The week that is about to begin.
+
+    Returns:
+        The states of all customers, n rows, and who of them is new, shape (n,), bool.
+    """
+    n, k = events.n, events.category_spend.shape[2]
+    age = torch.arange(n) % NEW_WEEKS + 1
+    state = initial_state(n, k)
+    here = torch.zeros(n, dtype=torch.bool)
+    for back in range(min(NEW_WEEKS, position), 0, -1):
+        week = week_events(events, position - back)
+        here = here | ((age == back) & (week.baskets > 0))
+        after = advance(state, week)
+        state = where_state(here, after, state)
+    return state, here
+
+
+def at_shop(events: WeeklyEvents, shop: int, shops: int) -> WeeklyEvents:
+    """Return what one of several shops would have seen: each customer-week belongs to one shop, by chance.
+
+    Args:
+        events: Of all shops together.
+        shop: Which, from 0.
+        shops: How many there are.
+    """
+    shape = events.baskets.shape
+    chosen = np.random.default_rng(np.random.SeedSequence([shops, *shape])).integers(shops, size=shape) == shop
+    mine = {name: getattr(events, name) * chosen for name in ARRAYS if name != "exposure"}
+    return replace(events, **mine, category_spend=events.category_spend * chosen[:, :, None])
