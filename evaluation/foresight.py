@@ -118,7 +118,7 @@ def plan_with(foresight: Foresight, caution: float) -> Choose:
 def describe_tries(market: Market, state: MarketState, sight: Sight, tries: Tries, gain: Tensor) -> Floats:
     """Return what is known before each try: customer, wallet, effects in force, offer, its week's gain, time left."""
     wallet = torch.stack([sight.wallet.basket, sight.wallet.share, sight.wallet.margin], dim=1)
-    effects = [getattr(state.effects, f.name).reshape(state.n, -1) for f in fields(state.effects)]
+    effects = [effect.reshape(state.n, -1) for effect in state.effects.sizes()]
     of_customer = torch.cat([sight.features, wallet, *effects], dim=1)[tries.owner]
     columns = [getattr(market.columns, f.name) for f in fields(OfferColumns) if f.name != "max_total_bp"]
     of_offer = torch.stack(columns, dim=1)[tries.offer].to(of_customer)

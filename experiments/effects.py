@@ -66,6 +66,17 @@ def read_priors(run: Path, judging: bool = False) -> EffectPriors:
     return EffectPriors(**data["judge_priors" if judging else "priors"])
 
 
+def effects_note(priors: EffectPriors) -> str:
+    """Say in two sentences what is learned of offers and what that means for a comparison of markets."""
+    informed = ", ".join(name.replace("_", " ") for name in sorted(priors.spreads))
+    learned = (
+        f"Of what offers do, the history informs {informed}; the rest is assumed, with sources."
+        if informed
+        else "What offers do is assumed, with sources, not learned: the history identifies none of it."
+    )
+    return f"{learned} Two markets that share these beliefs agree more than the world would."
+
+
 def estimate_effects(
     history: PreparedHistory, exposures: Exposures, categories: Categories, config: Config
 ) -> Estimates:

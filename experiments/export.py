@@ -21,7 +21,7 @@ from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.customers import read_profiles
 from experiments.deployment import Deployment, deploy
-from experiments.effects import read_priors
+from experiments.effects import effects_note, read_priors
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
@@ -243,8 +243,7 @@ def _report(
 
 def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[str]:
     return [
-        "What offers do is assumed, with sources, not learned: the log holds only bundles of coupons, and they went to "
-        "busy customers. Two markets that share these assumptions agree more than the world would.",
+        effects_note(read_priors(run_folder(config))),
         verdict(evaluation["agents"]),
         margin_note(evaluation["agents"], config.market.margin),
         f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "

@@ -132,6 +132,10 @@ class Effects:
     def n_draws(self) -> int:
         return self.spend.shape[0]
 
+    def sizes(self) -> list[Tensor]:
+        """Return every effect, without how far the history reached."""
+        return [getattr(self, f.name) for f in fields(self) if f.name != "reach"]
+
     def take(self, draw: Tensor) -> "Effects":
         return self._each(lambda tensor: tensor.index_select(0, draw))
 

@@ -81,7 +81,7 @@ def estimate_offers(rows: OfferRows | None, fatigue: float, fatigue_spread: floa
     kinds = np.array([k for k in np.unique(rows.kind) if counts[KINDS[k].value] >= FEWEST], dtype=np.int64)
     if not len(kinds):
         return replace(NONE, verdict="offer effects: not identified: too few offers with somebody to compare with")
-    problem = _visit_problem(rows, chance, kinds, seed)
+    problem = visit_problem(rows, chance, kinds, seed)
     theta, influence = problem.solve(fatigue)
     slope = (problem.solve(fatigue + 0.02)[0] - problem.solve(max(fatigue - 0.02, 0.0))[0]) / (
         fatigue + 0.02 - max(fatigue - 0.02, 0.0)
@@ -102,7 +102,7 @@ def estimate_offers(rows: OfferRows | None, fatigue: float, fatigue_spread: floa
 
 
 @dataclass(frozen=True, eq=False)
-class _VisitProblem:
+class VisitProblem:
     """Rows of the weeks in which offers were sent, residualised.
 
     Attributes:
@@ -177,7 +177,7 @@ def _chances(rows: OfferRows, learn: Flags, seed: int) -> Floats:
     return np.clip(chance, 0.0, 1.0)
 
 
-def _visit_problem(rows: OfferRows, chance: Floats, kinds: Any, seed: int) -> _VisitProblem:
+def visit_problem(rows: OfferRows, chance: Floats, kinds: Any, seed: int) -> VisitProblem:
     """Fit the nuisances and keep the weeks in which something was sent."""
     x = np.concatenate([curved(rows.x), dummies(rows.week)], axis=1)
     y = rows.visited.astype(np.float64)
@@ -189,7 +189,7 @@ def _visit_problem(rows: OfferRows, chance: Floats, kinds: Any, seed: int) -> _V
     dose = np.stack([(made * value)[:, rows.kind == k].sum(axis=1) for k in kinds], axis=1)
     expected = np.stack([(missed * value)[:, rows.kind == k].sum(axis=1) for k in kinds], axis=1)
     active = np.isin(rows.week, np.unique(rows.week[rows.offer > 0]))
-    return _VisitProblem(
+    return VisitProblem(
         dose[active], expected[active], np.clip(baseline, 1e-3, 1 - 1e-3)[active], y[active], rows.contacts[active],
         rows.customer[active],
     )  # fmt: skip
@@ -218,7 +218,7 @@ def _spend(rows: OfferRows, fatigue: float, seed: int) -> Effect | None:
     return effect_of(left * (rest[active] - value * dose[active]) / slope, value, part.customer[active])
 
 
-def _fatigue(problem: _VisitProblem, theta: Floats, start: float) -> Effect | None:
+def _fatigue(problem: VisitProblem, theta: Floats, start: float) -> Effect | None:
     """Estimate fatigue where offers were sent after few and after many contacts; None where that says nothing."""
     sent = problem.dose.sum(axis=1) > 0
     if not sent.any() or float(problem.contacts[sent].std()) < 0.25 or float(np.abs(theta).max()) < 1e-6:

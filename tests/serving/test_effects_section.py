@@ -19,7 +19,7 @@ from simulators.effects.posterior import NOTHING, Estimates, posterior
 from simulators.effects.shelf import NO_SHELF, ShelfEffects, estimate_shelf
 from simulators.priors import EffectPriors
 from tests.simulators.biased_shop import CATALOG, CATEGORIES, Truth, play_shop
-from tests.simulators.test_shelf_effects import CUSTOMERS, USED, shelf_shop
+from tests.simulators.shelf_shop import CUSTOMERS, USED, shelf_shop
 
 NO_SHELF_AT_ALL = ShelfEffects(NO_SHELF, None, None, None, 0.0, {"verdict": NO_SHELF})
 

@@ -10,6 +10,7 @@ from history.exposures import Exposures
 from history.panel import Panel
 from simulators.effects.audit import NO_CAMPAIGN, BundleAudit, audit_bundles
 from simulators.effects.bundles import Bundles, collect_bundles
+from simulators.effects.doubly_robust import Nuisances, Units, scores
 from simulators.effects.heterogeneity import predict_uplift, pseudo_outcomes
 from tests.simulators.biased_shop import Truth, play_shop
 
@@ -121,3 +122,19 @@ def test_uplift_is_predicted_for_others_and_depends_on_the_seed_alone(shop: Shop
         assert values.shape == (50,)
         np.testing.assert_array_equal(values, again[name])
     assert pseudo_outcomes(None, seed=0) is None
+
+
+@pytest.mark.parametrize("wrong", ["outcomes", "chances"])
+def test_one_wrong_nuisance_does_not_mislead_the_scores(wrong: str) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=20_000)
+    chance = 1 / (1 + np.exp(-x))
+    treated = rng.random(20_000) < chance
+    outcome = 2.0 * x + 0.5 * treated + rng.normal(size=20_000)
+    number = np.arange(20_000)
+    units = Units(x[:, None], treated, outcome[:, None], number, number % 7)
+    right, none = np.stack([2.0 * x, 2.0 * x + 0.5], axis=1), np.zeros((20_000, 2))
+    means = none if wrong == "outcomes" else right
+    nuisances = Nuisances(chance if wrong == "outcomes" else np.full(20_000, 0.4), means[:, :1], means[:, 1:])
+    found = scores(units, nuisances)[:, 0]
+    assert found.mean() == pytest.approx(0.5, abs=4 * found.std() / 20_000**0.5)

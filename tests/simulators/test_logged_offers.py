@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from history.panel import Panel
-from simulators.effects.logged_offers import NO_OFFER, OfferEffects, estimate_offers
+from simulators.effects.logged_offers import NO_OFFER, OfferEffects, VisitProblem, estimate_offers, visit_problem
 from simulators.effects.offer_log import OfferRows, offer_rows
 from tests.simulators.biased_shop import CATALOG, CATEGORIES, Truth, play_shop
 
@@ -93,3 +93,35 @@ def test_intervals_cover_over_many_truths() -> None:
             naive.append(found.naive[kind].lo <= value <= found.naive[kind].hi)
     assert np.mean(hits) >= 0.95 - 3 * (0.95 * 0.05 / len(hits)) ** 0.5
     assert np.mean(naive) < 0.5
+
+
+@pytest.mark.parametrize("wrong", ["baseline", "chances"])
+def test_one_wrong_nuisance_does_not_mislead_the_score(wrong: str) -> None:
+    rng = np.random.default_rng(0)
+    n, theta = 60_000, 0.5
+    x = rng.normal(size=n)
+    sent = rng.random(n) < 1 / (1 + np.exp(-x))
+    alone = 1 / (1 + np.exp(-x))
+    lifted = 1 / (1 + np.exp(-x - theta))
+    visited = (rng.random(n) < np.where(sent, lifted, alone)).astype(float)
+    missed = alone * (1 - lifted) / (alone * (1 - lifted) + (1 - alone) * (1 - alone))  # chance of "sent", no visit
+    problem = VisitProblem(
+        dose=sent[:, None].astype(float),
+        expected=np.full((n, 1), 0.5) if wrong == "chances" else missed[:, None],
+        baseline=np.full(n, 0.5) if wrong == "baseline" else alone,
+        visited=visited,
+        contacts=np.zeros(n),
+        customer=np.arange(n),
+    )
+    (found,), influence = problem.solve(0.0)
+    assert found == pytest.approx(theta, abs=4 * float(np.sqrt((influence**2).sum())))
+
+
+def test_the_baseline_is_learned_from_weeks_without_an_offer_alone(shop: tuple[Panel, pd.DataFrame]) -> None:
+    rows = rows_of(*shop)
+    assert rows is not None
+    flipped = dataclasses.replace(rows, visited=rows.visited ^ (rows.offer > 0))
+    kinds = np.unique(rows.kind)
+    chance = np.zeros((len(rows), len(rows.logged)))
+    before, after = (visit_problem(r, chance, kinds, seed=0).baseline for r in (rows, flipped))
+    np.testing.assert_array_equal(before, after)
