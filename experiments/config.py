@@ -159,6 +159,31 @@ class BenchmarkConfig:
 
 
 @dataclass
+class RecoveryConfig:
+    """How much is tried in shops whose truth is known."""
+
+    truths: int = 500  # small logs whose effects are estimated
+    customers: int = 600  # of each of these logs
+    weeks: int = 40
+    sizes: list[int] = field(default_factory=lambda: [2_500, 25_000, 250_000])
+    """Customers of the shops in which policies are scored."""
+    policies: list[int] = field(default_factory=lambda: [10, 3, 1])
+    """Shops of each size."""
+    history_weeks: int = 40  # of each of these shops
+    lucks: int = 6  # over which the worth of an offer is the mean
+    budget: float = 0.1  # per customer [currency]
+
+    def __post_init__(self) -> None:
+        if self.truths < 0 or self.customers < 50 or self.lucks < 1 or not self.budget > 0:
+            raise InputError(
+                f"recovery: truths {self.truths}, customers {self.customers}, lucks {self.lucks}, budget "
+                f"{self.budget}; expected at least 0, 50, 1, and more than 0"
+            )
+        if len(self.sizes) != len(self.policies):
+            raise InputError(f"recovery: sizes {self.sizes} and policies {self.policies} must be as many")
+
+
+@dataclass
 class Config:
     """All of it."""
 
@@ -183,6 +208,7 @@ class Config:
     run: RunConfig = field(default_factory=RunConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
 
     def __post_init__(self) -> None:
         if self.threads < 1:

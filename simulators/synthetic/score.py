@@ -1,0 +1,139 @@
+"""What the best policy could bring in a synthetic shop, and what a policy does bring: a campaign of one week.
+
+Each customer gets one offer or none, and is then watched through wash-out and terminal value. Customers do not touch
+one another (no stock, no cap that binds), so the best policy under a budget is a multiple-choice knapsack over the true
+value of each offer to each customer, and its Lagrangian dual bounds it from above.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from simulators.market import Market, MarketState, Sight, look, open_market, step, terminal_value
+from simulators.shopping import draw_noise
+
+Floats = NDArray[np.float64]
+BLOCK = 32_768
+"""Customers that are stepped at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Worth:
+    """What each offer brings and costs each customer, each shape (n, n_actions) [USD]; column 0 is 0."""
+
+    value: Floats
+    cost: Floats
+
+
+def one_week_market(market: Market) -> Market:
+    """Return the market whose campaign is a single week."""
+    return replace(market, horizon=replace(market.horizon, campaign_weeks=1))
+
+
+def worth_of_offers(
+    market: Market, begin: Callable[[int], MarketState], lucks: int, seed: int, offers: Tensor | None = None
+) -> Worth:
+    """Return the value and cost of each offer to each customer, the mean over lucks that all offers share.
+
+    Args:
+        market: Whose campaign is a single week.
+        begin: Opens it; called with the number of the luck.
+        lucks: How many, >= 1.
+        seed: Of all luck.
+        offers: Which offers to value, shape (m,), int64; all of the catalog if not given.
+    """
+    wanted = torch.arange(1, market.n_actions) if offers is None else offers
+    value = cost = None
+    for luck in range(lucks):
+        state = begin(luck)
+        sight = look(market, state)
+        if value is None or cost is None:
+            value, cost = (np.zeros((state.n, market.n_actions)) for _ in range(2))
+        for offer in wanted.tolist():
+            gain, paid = _live(market, state, sight, torch.full_like(state.offer, offer), seed + luck)
+            allowed = sight.mask[:, offer].numpy()
+            value[:, offer] += np.where(allowed, gain, 0.0) / lucks  # a forbidden offer becomes none
+            cost[:, offer] += np.where(allowed, paid, 0.0) / lucks
+    assert value is not None and cost is not None
+    return Worth(value, cost)
+
+
+def _live(market: Market, state: MarketState, sight: Sight, action: Tensor, seed: int) -> tuple[Floats, Floats]:
+    """Live through the horizon after one decision; return uplift and cost per customer [USD]."""
+    generator = torch.Generator().manual_seed(seed)
+    gain, paid = torch.zeros(state.n, dtype=torch.float64), torch.zeros(state.n, dtype=torch.float64)
+    while state.week < market.horizon.weeks:
+        noise = draw_noise(state.n, state.customer.n_categories, generator)
+        state, outcome = step(market, state, sight, action, noise)
+        gain += outcome.uplift
+        paid += outcome.cost
+        sight, action = look(market, state), torch.zeros_like(action)
+    return (gain + terminal_value(market, state)).numpy(), paid.numpy()
+
+
+def allocate(worth: Worth, budget: float) -> tuple[NDArray[np.int64], float]:
+    """Choose each customer's offer so that the cost stays within a budget, by bisecting the price of money.
+
+    Args:
+        worth: As it is believed.
+        budget: For all customers together [USD], >= 0.
+
+    Returns:
+        The choice, shape (n,), and the price at which it was made.
+    """
+    low, high = 0.0, 1.0
+    while _spent(worth, high) > budget and high < 1e6:
+        high *= 2.0
+    if _spent(worth, 0.0) <= budget:
+        return _choice(worth, 0.0), 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _spent(worth, middle) > budget else (low, middle)
+    return _choice(worth, high), high
+
+
+def upper_bound(worth: Worth, budget: float) -> float:
+    """Return the Lagrangian upper bound on what any policy within the budget brings [USD].
+
+    min over λ >= 0 of λ * budget + sum over customers of the best value - λ * cost: no allocation brings more, and the
+    best one less by at most one customer's value.
+
+    Reference:
+        Sinha & Zoltners, "The Multiple-Choice Knapsack Problem", Operations Research 27(3), 1979.
+    """
+
+    def dual(price: float) -> float:
+        return float(price * budget + (worth.value - price * worth.cost).max(axis=1).sum())
+
+    _, high = allocate(worth, budget)
+    low, high = 0.0, 2.0 * high + 1.0
+    ratio = (5.0**0.5 - 1.0) / 2.0
+    for _ in range(80):
+        first, second = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, second) if dual(first) < dual(second) else (first, high)
+    return min(dual((low + high) / 2), dual(0.0))
+
+
+def _choice(worth: Worth, price: float) -> NDArray[np.int64]:
+    choice: NDArray[np.int64] = (worth.value - price * worth.cost).argmax(axis=1)
+    return choice
+
+
+def _spent(worth: Worth, price: float) -> float:
+    choice = _choice(worth, price)
+    return float(worth.cost[np.arange(len(choice)), choice].sum())
+
+
+def total(values: Floats, choice: NDArray[np.int64]) -> Floats:
+    """Return each customer's value or cost under a choice, shape (n,)."""
+    picked: Floats = values[np.arange(len(choice)), choice]
+    return picked
+
+
+def open_again(market: Market, state: MarketState, draw: Tensor) -> MarketState:
+    """Begin a campaign anew from the customers that a history left behind."""
+    return open_market(market, state.customer, draw)
