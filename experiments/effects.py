@@ -1,6 +1,6 @@
 """What offers do: estimates from the training split that meet the priors, and how they fare on held-out customers."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,40 @@ from simulators.effects.audit import audit_bundles
 from simulators.effects.bundles import collect_bundles
 from simulators.effects.heterogeneity import predict_uplift, pseudo_outcomes
 from simulators.effects.logged_offers import estimate_offers
-from simulators.effects.offer_log import offer_rows
+from simulators.effects.offer_log import OfferRows, offer_rows
 from simulators.effects.posterior import EffectPosterior, Estimates, posterior
+from simulators.effects.redeeming import learn_redeeming
 from simulators.effects.shelf import estimate_shelf
 from simulators.fit import customer_weeks
 from simulators.fitting import mean_spend_given_visit, mean_visit_probability
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.response import ResponseModel
+from simulators.worlds import FittedWorld
 
 FILE = "effects.json"
 
 
 def write_effects(
-    folder: Path, prepared: Path, history: PreparedHistory, categories: Categories, config: Config
-) -> tuple[EffectPosterior, EffectPosterior]:
+    folder: Path, prepared: Path, history: PreparedHistory, world: FittedWorld, config: Config
+) -> tuple[EffectPriors, EffectPriors]:
     """Estimate effects on the training split, let them meet the priors, and write effects.json into `folder`.
 
     Args:
         folder: Where to write.
         prepared: Folder of `prepare`, which holds the exposures.
         history: The history.
-        categories: What is promoted.
+        world: Fitted on the training split.
         config: Priors, offers and seed.
 
     Returns:
-        The posterior under the priors of the training market, and under those of the judging market.
+        What is believed under the priors of the training market, and under those of the judging market.
     """
-    estimates = estimate_effects(history, load_exposures(prepared), categories, config)
-    believed, judging = posterior(config.market.effects, estimates), posterior(config.market.judge_effects, estimates)
+    estimates, rows = estimate_effects(history, load_exposures(prepared), world.categories, config)
+    believed, judging = (
+        _with_redeeming(posterior(priors, estimates), history, rows, world.response)
+        for priors in (config.market.effects, config.market.judge_effects)
+    )
     data = {
         **believed.to_dict(),
         "judge_priors": asdict(judging.priors),
@@ -57,7 +62,13 @@ def write_effects(
         "map": {"coupon_value": estimates.coupon_value, "coupons_used": estimates.coupons_used},
     }
     write_json(folder / FILE, data)
-    return believed, judging
+    return believed.priors, judging.priors
+
+
+def _with_redeeming(
+    believed: EffectPosterior, history: PreparedHistory, rows: OfferRows | None, response: ResponseModel
+) -> EffectPosterior:
+    return replace(believed, priors=learn_redeeming(believed.priors, history.panel, rows, response))
 
 
 def read_priors(run: Path, judging: bool = False) -> EffectPriors:
@@ -79,15 +90,15 @@ def effects_note(priors: EffectPriors) -> str:
 
 def estimate_effects(
     history: PreparedHistory, exposures: Exposures, categories: Categories, config: Config
-) -> Estimates:
-    """Estimate all that the training customers and weeks can say of offers."""
+) -> tuple[Estimates, OfferRows | None]:
+    """Estimate all that the training customers and weeks can say of offers; and return the rows of a named log."""
     train, panel, log = history.splits.train, history.panel, history.targeting
     priors, value = config.market.effects, history.quality.coupon_values.quartiles
     rows = offer_rows(panel, log, Catalog.from_dict(config.offers), categories, train.customers, train.weeks)
     bundles = collect_bundles(panel, log, exposures, train.customers, range(train.weeks.stop))
     audit = audit_bundles(bundles, config.seed, trees=True)
     used = log.loc[log["redeemed"] & log["customer_id"].isin(_ids(history, train)), "n_redeemed"]
-    return Estimates(
+    estimates = Estimates(
         bundles=audit,
         offers=estimate_offers(rows, priors.fatigue, priors.fatigue * priors.relative_spread, config.seed),
         shelf=estimate_shelf(panel, exposures, train.customers, train.weeks),
@@ -95,6 +106,7 @@ def estimate_effects(
         coupons_used=float(used.mean()) if len(used) else 1.0,
         bundle_weeks=float(audit.data.get("mean_weeks", 1.0)),
     )
+    return estimates, rows
 
 
 def judge_effects(prepared: Path, history: PreparedHistory, response: ResponseModel, config: Config) -> dict[str, Any]:

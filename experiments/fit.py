@@ -58,14 +58,14 @@ def run_fit(config: Config) -> Path:
     categories = replace(categories, promoter=promoter)
     splits, market = history.splits, config.market
     trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
-    believed, judging = write_effects(step.folder / "effects", step.inputs["prepare"], history, categories, config)
-    _write(step.folder, config, history, splits.train, trained, believed.priors, splits.train.weeks)
+    believed, judging = write_effects(step.folder / "effects", step.inputs["prepare"], history, trained.world, config)
+    _write(step.folder, config, history, splits.train, trained, believed, splits.train.weeks)
     judge = fit_world(history.panel, history.targeting, splits.validation, categories, market.judge, config.seed + 1)
     first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
-    _write(step.folder, config, history, splits.validation, judge, judging.priors, first)
+    _write(step.folder, config, history, splits.validation, judge, judging, first)
     rows = customer_weeks(history.panel, splits.train)
     scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
-    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed.priors), *scenario]
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed), *scenario]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
     people = load_customers(step.inputs["prepare"])
     write_customers(step.folder / "customers", history, people, categories, config.customers, config.seed)

@@ -21,6 +21,7 @@ from simulators.effects.audit import BundleAudit
 from simulators.effects.logged_offers import estimate_offers
 from simulators.effects.offer_log import OfferRows, offer_rows
 from simulators.effects.posterior import Estimates, posterior
+from simulators.effects.redeeming import learn_redeeming
 from simulators.effects.shelf import ShelfEffects
 from simulators.fit import fit_world
 from simulators.market import Market, open_market
@@ -47,6 +48,7 @@ def score_policies(config: Config, customers: int, index: int) -> dict[str, Any]
         weeks=config.recovery.history_weeks,
         effects=EffectPriors(visit_coupon=float(rng.uniform(0.3, 0.7)), redeem_coupon=2.0),
         targeting_bias=float(rng.uniform(0.5, 1.5)),
+        heterogeneity=config.recovery.heterogeneity,
     )
     shop = open_shop(truth)
     log = live_through(shop)
@@ -98,9 +100,8 @@ def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Pan
         offers=offers,
         shelf=ShelfEffects(SILENT, None, None, None, 0.0, {}),
     )
-    terms = MarketTerms(
-        catalog, Rules(contact_cap=8), posterior(priors, estimates).priors, config.market.horizon, config.market.draws
-    )
+    informed = learn_redeeming(posterior(priors, estimates).priors, panel, rows, fit.world.response)
+    terms = MarketTerms(catalog, Rules(contact_cap=8), informed, config.market.horizon, config.market.draws)
     market: Market = one_week_market(build_market(fit.world, terms))
     start, n = log.after.customer, panel.events.n
 

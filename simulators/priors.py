@@ -27,6 +27,10 @@ EXPOSURE = (
 )
 
 
+SHIFT_SPREAD = 0.5
+"""Prior standard deviation of a shift of redemption [logit]."""
+
+
 @dataclass
 class EffectPriors:
     """Means and relative spreads of the assumed effects of offers.
@@ -34,7 +38,8 @@ class EffectPriors:
     `lift_scale` and `tiring_scale` multiply the benefits and the costs of repetition: a judging market is stressed by
     setting them below and above 1. `spreads` holds the relative spread of effects that a history informed, by name of
     their field; `least_logged` and `most_logged` the savings [USD] (for `spend_elasticity`: shares of a week's spend)
-    between which it did: beyond them an effect is less sure. `notes` says what came of each attempt to learn.
+    between which it did: beyond them an effect is less sure. `shift_spreads` holds the standard deviation of the shifts
+    of redemption that it informed. `notes` says what came of each attempt to learn.
     """
 
     visit_discount: float = 0.10  # logit of a weekly visit per log1p(saving / 1 USD)
@@ -61,6 +66,7 @@ class EffectPriors:
     reference_price_on: bool = True
     stockpiling_on: bool = True
     spreads: dict[str, float] = field(default_factory=dict)
+    shift_spreads: dict[str, float] = field(default_factory=dict)
     least_logged: dict[str, float] = field(default_factory=dict)
     most_logged: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -70,6 +76,9 @@ class EffectPriors:
             value = getattr(self, entry.name)
             if isinstance(value, dict):
                 self._check_names(entry.name, value)
+            elif entry.name.startswith("redeem_") and entry.name != "redeem_value_slope":
+                if not -5.0 <= value <= 5.0:
+                    raise InputError(f"market.effects.{entry.name} is {value}; a shift is a number in [-5, 5]")
             elif not 0.0 <= value <= 5.0:
                 raise InputError(f"market.effects.{entry.name} is {value}; an effect is a number in [0, 5]")
         for name in ("salience", "carryover"):
@@ -194,12 +203,13 @@ def draw_effects(priors: EffectPriors, n_draws: int, seed: int) -> Effects:
         mean = getattr(priors, name) * priors.lift_scale
         informed = name in priors.spreads  # its own evidence, instead of what all kinds share
         visit.append(sample.positive(mean, spread=priors.spreads.get(name)) * (1.0 if informed else common))
-        redeem.append(sample.shift(getattr(priors, f"redeem_{kind.value}"), 0.5))
+        shift = f"redeem_{kind.value}"
+        redeem.append(sample.shift(getattr(priors, shift), priors.shift_spreads.get(shift, SHIFT_SPREAD)))
     return Effects(
         visit=torch.cat(visit, dim=1),
         redeem_shift=torch.cat(redeem, dim=1),
         spend=sample.named("spend_elasticity", priors.lift_scale),
-        redeem_slope=sample.positive(priors.redeem_value_slope).squeeze(1),
+        redeem_slope=sample.named("redeem_value_slope", 1.0),
         fatigue=sample.named("fatigue", priors.tiring_scale * priors.fatigue_on),
         reference_price=sample.named("reference_price", priors.tiring_scale * priors.reference_price_on),
         stockpiling=sample.named("stockpiling", priors.tiring_scale * priors.stockpiling_on),
@@ -235,11 +245,7 @@ def describe_priors(priors: EffectPriors) -> list[Parameter]:
              "logit per log1p(USD saved)", EXPOSURE)
         for kind in KINDS[1:]
     ]  # fmt: skip
-    rows += [
-        Parameter(f"redeem_shift.{kind.value}", getattr(priors, f"redeem_{kind.value}"), 0.5, "logit", Origin.ASSUMED,
-                  "no source: the map from a bundle of brand coupons to one offer on a whole basket or category")
-        for kind in KINDS[1:]
-    ]  # fmt: skip
+    rows += [_shift_row(kind.value, priors) for kind in KINDS[1:]]
     tiring = priors.tiring_scale
     return [
         *rows,
@@ -266,3 +272,14 @@ def _row(name: str, entry: str, scale: float, priors: EffectPriors, unit: str, s
     return Parameter(
         name, value, value * priors.spread(entry), unit, origin, f"{note}; prior: {source}" if note else source
     )
+
+
+def _shift_row(kind: str, priors: EffectPriors) -> Parameter:
+    name = f"redeem_{kind}"
+    if name in priors.shift_spreads:
+        words = "redemptions of the log's named offers, drawn to the prior"
+        return Parameter(
+            f"redeem_shift.{kind}", getattr(priors, name), priors.shift_spreads[name], "logit", Origin.COMBINED, words
+        )
+    words = "no source: the map from a bundle of brand coupons to one offer on a whole basket or category"
+    return Parameter(f"redeem_shift.{kind}", getattr(priors, name), SHIFT_SPREAD, "logit", Origin.ASSUMED, words)

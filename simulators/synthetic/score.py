@@ -1,8 +1,9 @@
 """What the best policy could bring in a synthetic shop, and what a policy does bring: a campaign of one week.
 
-Each customer gets one offer or none, and is then watched through wash-out and terminal value. Customers do not touch
-one another (no stock, no cap that binds), so the best policy under a budget is a multiple-choice knapsack over the true
-value of each offer to each customer, and its Lagrangian dual bounds it from above.
+Each customer gets one offer or none, judged by the expected net margin of that week; what it does later is left out, so
+that its worth is known without the luck of a life. Customers do not touch one another (no stock, no cap that binds), so
+the best policy under a budget is a multiple-choice knapsack over the true worth of each offer to each customer, and its
+Lagrangian dual bounds it from above.
 """
 
 from collections.abc import Callable
@@ -13,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from simulators.market import Market, MarketState, Sight, look, open_market, step, terminal_value
+from simulators.market import Market, MarketState, look, step
 from simulators.shopping import draw_noise
 
 Floats = NDArray[np.float64]
-BLOCK = 32_768
-"""Customers that are stepped at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ def one_week_market(market: Market) -> Market:
 def worth_of_offers(
     market: Market, begin: Callable[[int], MarketState], lucks: int, seed: int, offers: Tensor | None = None
 ) -> Worth:
-    """Return the value and cost of each offer to each customer, the mean over lucks that all offers share.
+    """Return the worth of each offer to each customer in its week; costs are a mean over lucks that all offers share.
 
     Args:
         market: Whose campaign is a single week.
@@ -54,25 +53,14 @@ def worth_of_offers(
         if value is None or cost is None:
             value, cost = (np.zeros((state.n, market.n_actions)) for _ in range(2))
         for offer in wanted.tolist():
-            gain, paid = _live(market, state, sight, torch.full_like(state.offer, offer), seed + luck)
+            noise = draw_noise(state.n, state.customer.n_categories, torch.Generator().manual_seed(seed + luck))
+            _, outcome = step(market, state, sight, torch.full_like(state.offer, offer), noise)
+            gain, paid = outcome.uplift.double().numpy(), outcome.cost.double().numpy()
             allowed = sight.mask[:, offer].numpy()
             value[:, offer] += np.where(allowed, gain, 0.0) / lucks  # a forbidden offer becomes none
             cost[:, offer] += np.where(allowed, paid, 0.0) / lucks
     assert value is not None and cost is not None
     return Worth(value, cost)
-
-
-def _live(market: Market, state: MarketState, sight: Sight, action: Tensor, seed: int) -> tuple[Floats, Floats]:
-    """Live through the horizon after one decision; return uplift and cost per customer [USD]."""
-    generator = torch.Generator().manual_seed(seed)
-    gain, paid = torch.zeros(state.n, dtype=torch.float64), torch.zeros(state.n, dtype=torch.float64)
-    while state.week < market.horizon.weeks:
-        noise = draw_noise(state.n, state.customer.n_categories, generator)
-        state, outcome = step(market, state, sight, action, noise)
-        gain += outcome.uplift
-        paid += outcome.cost
-        sight, action = look(market, state), torch.zeros_like(action)
-    return (gain + terminal_value(market, state)).numpy(), paid.numpy()
 
 
 def allocate(worth: Worth, budget: float) -> tuple[NDArray[np.int64], float]:
@@ -132,8 +120,3 @@ def total(values: Floats, choice: NDArray[np.int64]) -> Floats:
     """Return each customer's value or cost under a choice, shape (n,)."""
     picked: Floats = values[np.arange(len(choice)), choice]
     return picked
-
-
-def open_again(market: Market, state: MarketState, draw: Tensor) -> MarketState:
-    """Begin a campaign anew from the customers that a history left behind."""
-    return open_market(market, state.customer, draw)
