@@ -19,7 +19,7 @@ from simulators.effects.audit import audit_bundles
 from simulators.effects.bundles import collect_bundles
 from simulators.effects.heterogeneity import predict_uplift, pseudo_outcomes
 from simulators.effects.logged_offers import estimate_offers
-from simulators.effects.offer_log import OfferRows, offer_rows
+from simulators.effects.offer_log import OfferRows, offer_rows, unknown_offers
 from simulators.effects.posterior import EffectPosterior, Estimates, posterior
 from simulators.effects.redeeming import learn_redeeming
 from simulators.effects.shelf import estimate_shelf
@@ -53,11 +53,16 @@ def write_effects(
         _with_redeeming(posterior(priors, estimates), history, rows, world.response)
         for priors in (config.market.effects, config.market.judge_effects)
     )
+    catalog = Catalog.from_dict(config.offers)
     data = {
         **believed.to_dict(),
         "judge_priors": asdict(judging.priors),
         "bundles": estimates.bundles.data,
-        "offers": estimates.offers.to_dict(),
+        "offers": {
+            **estimates.offers.to_dict(),
+            "unknown": unknown_offers(history.targeting, catalog),
+            "catalog": list(catalog.names[1:]),
+        },
         "shelf": estimates.shelf.data,
         "map": {"coupon_value": estimates.coupon_value, "coupons_used": estimates.coupons_used},
     }

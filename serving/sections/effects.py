@@ -28,6 +28,9 @@ METHODS: Final = {
     "placebo": "placebo, 6 weeks before",
 }
 
+MOST_NAMES: Final = 5
+"""Unknown offers that are named; a log may hold hundreds."""
+
 
 def section(data: Mapping[str, Any], currency: str) -> Section:
     """Show what was learned of offers on the training customers and weeks, and what is assumed."""
@@ -41,6 +44,7 @@ def section(data: Mapping[str, Any], currency: str) -> Section:
     )
     coupon = data["bundles"]["verdict"] if not data["offers"]["visit"] else data["offers"]["verdict"]
     blocks: list[Note | Heading | Table | Chart] = [_belief_table(beliefs), *_campaigns(data["bundles"], currency)]
+    blocks += _unknown_offers(data["offers"])
     blocks += _offers(data["offers"], currency)
     blocks += _shelf(data["shelf"])
     return Section("effects", "What offers do", f"{learned} {_sentence(coupon)}", blocks)
@@ -185,6 +189,22 @@ def _offers(offers: Mapping[str, Any], currency: str) -> list[Note | Heading | T
     )
     headings = ("Offer", "Customer-weeks", f"Saving [{currency}]", "Estimate", "Plain comparison")
     return [Heading("Offers that the log names"), Note(_sentence(offers["verdict"])), Table(caption, headings, rows)]
+
+
+def _unknown_offers(offers: Mapping[str, Any]) -> list[Note]:
+    """Say which offers of the log are none of the catalog's, since a misspelt name costs all that it could teach."""
+    unknown = offers["unknown"]
+    if not unknown:
+        return []
+    most = sorted(unknown, key=lambda name: (-unknown[name], name))[:MOST_NAMES]
+    named = ", ".join(f"“{name}” ({unknown[name]:,} targetings)" for name in most)
+    more = f" and {len(unknown) - len(most):,} more" if len(unknown) > len(most) else ""
+    return [
+        Note(
+            f"The log names offers that the catalog does not have: {named}{more}. Nothing is learned of them. If they "
+            f"are offers of the catalog under another name, write it as there: {', '.join(offers['catalog'])}."
+        )
+    ]
 
 
 def _shelf(shelf: Mapping[str, Any]) -> list[Note | Heading | Table | Chart]:

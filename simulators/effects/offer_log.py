@@ -103,6 +103,15 @@ def offer_rows(
     return rows.where(free)
 
 
+def unknown_offers(targeting: pd.DataFrame, catalog: Catalog) -> dict[str, int]:
+    """Return the names in the log that are none of the catalog's offers, with the targetings of each, by name."""
+    if "offer" not in targeting:
+        return {}
+    named = targeting["offer"].astype("str")
+    unknown = named[(named != "") & ~named.isin(catalog.names)]
+    return {str(name): int(count) for name, count in unknown.value_counts().sort_index().items()}
+
+
 def _sent(panel: Panel, targeting: pd.DataFrame, catalog: Catalog, customers: Ints) -> tuple[Ints, Flags]:
     """Return the offer sent in each week, and the weeks that say nothing clear, both shape (n, t)."""
     weeks = panel.n_weeks

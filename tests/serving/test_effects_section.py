@@ -28,7 +28,7 @@ def written(estimates: Estimates) -> Any:
     data = {
         **posterior(EffectPriors(), estimates).to_dict(),
         "bundles": estimates.bundles.data,
-        "offers": estimates.offers.to_dict(),
+        "offers": {**estimates.offers.to_dict(), "unknown": {}, "catalog": ["coupon_1", "coupon_5"]},
         "shelf": estimates.shelf.data,
     }
     return json.loads(json.dumps(data, allow_nan=False))
@@ -75,6 +75,15 @@ def test_a_history_that_tells_nothing_has_a_section_that_says_so() -> None:
     assert charts(shown) == []
     (beliefs,) = (block for block in shown.blocks if isinstance(block, Table))
     assert {row[2] for row in beliefs.rows} == {"none"}
+
+
+def test_offers_of_the_log_that_the_catalog_lacks_are_named() -> None:
+    data = written(Estimates(NOTHING, NONE, NO_SHELF_AT_ALL))
+    assert "does not have" not in str(section(data, "USD"))
+    data["offers"]["unknown"] = {f"old_{number}": 7 - number for number in range(7)}
+    words = str(section(data, "USD"))
+    assert "“old_0” (7 targetings)" in words and "and 2 more" in words and "old_6" not in words
+    assert "coupon_1, coupon_5" in words
 
 
 def test_a_campaign_without_overlap_has_a_verdict_and_no_forest() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from history.panel import Panel
 from simulators.effects.logged_offers import NO_OFFER, OfferEffects, VisitProblem, estimate_offers, visit_problem
-from simulators.effects.offer_log import OfferRows, offer_rows
+from simulators.effects.offer_log import OfferRows, offer_rows, unknown_offers
 from tests.simulators.biased_shop import CATALOG, CATEGORIES, Truth, play_shop
 
 TRUTH = Truth(customers=900, bias=1.5, spend=0.8)
@@ -54,6 +54,15 @@ def test_a_log_that_names_no_offer_says_so(shop: tuple[Panel, pd.DataFrame]) -> 
     panel, log = shop
     for unnamed in (log.assign(offer=""), log.drop(columns="offer"), log.assign(offer="unheard_of"), log.iloc[:0]):
         assert estimate(panel, unnamed).verdict == NO_OFFER
+
+
+def test_offers_that_the_catalog_lacks_are_counted_by_name(shop: tuple[Panel, pd.DataFrame]) -> None:
+    _, log = shop
+    assert unknown_offers(log, CATALOG) == {}
+    assert unknown_offers(log.drop(columns="offer"), CATALOG) == {}
+    misspelt = log.assign(offer=["Coupon 1", "", *log["offer"].iloc[2:]])
+    assert unknown_offers(misspelt, CATALOG) == {"Coupon 1": 1}
+    assert unknown_offers(log.assign(offer="old"), CATALOG) == {"old": len(log)}
 
 
 def test_weeks_in_which_an_earlier_campaign_runs_are_left_out(shop: tuple[Panel, pd.DataFrame]) -> None:
