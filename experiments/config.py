@@ -15,6 +15,7 @@ from evaluation.warrant import WarrantConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
 from simulators.profiles.grouping import CustomersConfig
+from simulators.synthetic.source import Synthetic
 from simulators.worlds import MarketConfig
 
 
@@ -220,7 +221,8 @@ def register_schemas() -> None:
     """Make every record known to Hydra, so that a mistyped key or value is refused with its name."""
     store = ConfigStore.instance()
     store.store(name="schema", node=Config, replace=True)
-    for group, records in (("source", {"complete_journey": CompleteJourney, "tables": Tables}), ("agent", AGENTS)):
+    sources = {"complete_journey": CompleteJourney, "tables": Tables, "synthetic": Synthetic}
+    for group, records in (("source", sources), ("agent", AGENTS)):
         for name, record in records.items():
             store.store(group=group, name=f"{name}_schema", node=record, replace=True)
     for group, record in (("market", MarketConfig), ("budget", BudgetConfig)):

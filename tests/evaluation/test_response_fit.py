@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from evaluation.response_fit import Predictions, calibration_slope, deciles, judge_predictions, own_mean_rate
+from evaluation.response_fit import (
+    Predictions,
+    calibration_slope,
+    deciles,
+    judge_predictions,
+    own_mean_rate,
+    weighted_auc,
+)
 
 CUSTOMERS, WEEKS = 400, 10
 
@@ -90,3 +97,12 @@ def test_bins_of_one_row_are_left_out() -> None:
 def test_a_customer_s_own_rate_is_pulled_a_little_to_that_of_all() -> None:
     past = np.array([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
     assert own_mean_rate(past, 2) == pytest.approx([3.5 / 4, 3.5 / 4, 0.5 / 4, 0.5 / 4])
+
+
+def test_the_auc_of_a_resample_is_that_of_sklearn_with_ties_and_absent_customers() -> None:
+    rng = np.random.default_rng(4)
+    predicted = rng.integers(20, size=400) / 20.0
+    outcome, weight = (rng.random(400) < predicted).astype(float), rng.poisson(1.0, 400).astype(float)
+    _, rank = np.unique(predicted, return_inverse=True)
+    expected = roc_auc_score(outcome, predicted, sample_weight=weight)
+    assert weighted_auc(rank, outcome, weight) == pytest.approx(expected, abs=1e-12)

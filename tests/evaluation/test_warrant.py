@@ -20,12 +20,13 @@ SMALL = WarrantConfig(customers=40, draws=12, lessons=200)
 ONE_WEEK = replace(CATALOG, offers=tuple(replace(offer, weeks=1) for offer in CATALOG.offers))
 
 
-def world(priors: EffectPriors) -> Market:
-    """Return a market of offers that live for a week, every week allowed."""
-    terms = MarketTerms(ONE_WEEK, Rules(contact_cap=9), priors, Horizon(campaign_weeks=6), draws=256)
+def world(priors: EffectPriors, weeks: int = 6) -> Market:
+    """Return a market of offers that live for a week, every week of the campaign allowed."""
+    terms = MarketTerms(ONE_WEEK, Rules(contact_cap=9), priors, Horizon(campaign_weeks=weeks), draws=256)
     return build_market(reference_world(), terms)
 
 
+@pytest.mark.slow
 def test_where_nothing_carries_over_a_bandit_suffices() -> None:
     flat = EffectPriors(fatigue=0.0, reference_price=0.0, stockpiling=0.0, carryover=1e-3, relative_spread=0.05)
     found = judge_warrant(world(flat), reference_pool(400, 1), SMALL, 3)
@@ -33,6 +34,7 @@ def test_where_nothing_carries_over_a_bandit_suffices() -> None:
     assert not found["verdict"].startswith("planning ahead")
 
 
+@pytest.mark.slow
 def test_where_offers_are_paid_for_in_later_weeks_planning_is_worth_its_trouble() -> None:
     harsh = EffectPriors(fatigue=0.0, reference_price=5.0, stockpiling=1.0, tiring_scale=5.0, relative_spread=0.05)
     found = judge_warrant(world(harsh), reference_pool(400, 1), SMALL, 3)
@@ -42,7 +44,7 @@ def test_where_offers_are_paid_for_in_later_weeks_planning_is_worth_its_trouble(
 
 
 def test_the_same_seed_gives_the_same_judgement() -> None:
-    market, pool = world(EffectPriors()), reference_pool(60, 1)
+    market, pool = world(EffectPriors(), weeks=1), reference_pool(60, 1)
     tiny = WarrantConfig(customers=20, draws=2, lessons=20)
     first, again = (judge_warrant(market, pool, tiny, 1) for _ in range(2))
     assert first == again

@@ -15,6 +15,7 @@ from history.artifacts import hash_file
 from history.events import WeeklyEvents
 from history.features import FEATURES
 from history.panel import build_panel
+from history.purchases import Purchases
 from history.quality import CouponValues, Quality
 from history.splits import SplitConfig, split_history
 from serving.figures import Chart
@@ -36,7 +37,9 @@ def as_history(events: WeeklyEvents) -> PreparedHistory:
         totals={}, coupon_values=CouponValues(0, 0, 0, ()),
     )  # fmt: skip
     splits = split_history(events.customer_ids, full_weeks(events.baskets.shape[1]), SplitConfig())
-    return PreparedHistory(build_panel(events), pd.DataFrame(), quality, splits)
+    rows = np.zeros(0, dtype=np.int64)
+    nothing = Purchases(rows, rows, rows, rows, rows, pd.DataFrame())  # profiles are made of weeks alone
+    return PreparedHistory(build_panel(events), pd.DataFrame(), quality, splits, nothing)
 
 
 def people(events: WeeklyEvents) -> pd.DataFrame:

@@ -12,7 +12,6 @@ import pytest
 
 from campaigns.errors import InputError
 from evaluation.fidelity.verdict import Metric, judge_metrics
-from experiments.export import run_export
 from experiments.fidelity import assumed_weeks, fidelity_line, pass_gate, read_fidelity
 from experiments.runs import MANIFEST
 from experiments.warrant import read_warrant, run_warrant
@@ -66,8 +65,8 @@ def test_christmas_is_named_as_assumed_unless_two_were_seen() -> None:
     assert assumed_weeks(one_year, np.arange(1, 54), range(20, 30)) == {}
 
 
-def test_a_run_that_fails_is_refused_in_one_line_and_published_with_a_reason_that_the_reader_meets_first(
-    finished: Path, refuse: Callable[..., str], configure: Configure, overrides: Overrides, tmp_path: Path
+def test_a_run_that_fails_is_refused_in_one_line(
+    finished: Path, refuse: Callable[..., str], overrides: Overrides, tmp_path: Path
 ) -> None:
     shutil.copytree(finished, tmp_path / "tiny")
     shutil.rmtree(tmp_path / "tiny" / "policy")
@@ -75,10 +74,12 @@ def test_a_run_that_fails_is_refused_in_one_line_and_published_with_a_reason_tha
     line = refuse("export", *arguments)
     assert "not measured active_inside" in line and "export.override_fidelity" in line and "too short" in line
     assert not (tmp_path / "tiny" / "policy").exists()
-    run_export(configure(tmp_path, "export.agent=lin_ts"))
-    manifest = json.loads((tmp_path / "tiny" / "policy" / MANIFEST).read_text("utf-8"))
+
+
+def test_the_reader_of_a_run_that_was_published_all_the_same_meets_the_reason_first(finished: Path) -> None:
+    manifest = json.loads((finished / "policy" / MANIFEST).read_text("utf-8"))
     assert manifest["fidelity"]["override"] == "a fabricated shop of 45 weeks"
-    page = (tmp_path / "tiny" / "report.html").read_text("utf-8")
+    page = (finished / "report.html").read_text("utf-8")
     first = page[page.index('id="first"') : page.index("<nav")]
     assert "a fabricated shop of 45 weeks" in first and "Warning" in first
     assert '<section id="fidelity">' in page
@@ -91,11 +92,16 @@ def test_fidelity_is_written_beside_the_evaluation(finished: Path) -> None:
     assert {metric["name"] for metric in fidelity["metrics"]} >= {"spend_crps_household", "two_sample_boosting"}
 
 
-def test_the_warrant_is_written_once_and_asks_for_the_market_first(
-    finished: Path, configure: Configure, refuse: Callable[..., str], overrides: Overrides, tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+def test_the_warrant_asks_for_the_market_first(
+    refuse: Callable[..., str], overrides: Overrides, tmp_path: Path
+) -> None:
     assert "run `python -m experiments.fit` first" in refuse("warrant", *overrides(tmp_path, "name=none"))
+
+
+@pytest.mark.slow
+def test_the_warrant_is_written_once(
+    finished: Path, configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for step in ("prepare", "fit"):
         shutil.copytree(finished / step, tmp_path / "tiny" / step)
     run_warrant(configure(tmp_path))

@@ -79,7 +79,8 @@ def test_the_promoter_read_back_promotes_the_same(folder: Path) -> None:
     state = history.panel.state_before(history.panel.n_weeks)
     chosen = choose_category(shop, state)
     assert set(chosen.tolist()) <= {0, 1, 2}
-    items = name_items(folder, history, shop, pd.Series([shop.names[i] for i in chosen.tolist()], dtype="str"))
+    promoted = pd.Series([shop.names[i] for i in chosen.tolist()], dtype="str")
+    items = name_items(folder, history, shop, promoted, torch.arange(state.n))
     assert all(text.startswith(NAMES[i]) for text, i in zip(items, chosen.tolist(), strict=True))
 
 
@@ -119,7 +120,7 @@ def test_a_shop_with_too_little_gets_a_verdict_and_no_nan(case: str, tmp_path: P
     assert page.verdict
     state = history.panel.state_before(history.panel.n_weeks)
     assert torch.isfinite(promoter.scores(state)).all()
-    promoted = pd.Series([NAMES[0]] * history.panel.events.n, dtype="str")
-    assert len(name_items(tmp_path, history, shop, promoted)) == history.panel.events.n
+    promoted = pd.Series([NAMES[0]] * state.n, dtype="str")
+    assert len(name_items(tmp_path, history, shop, promoted, torch.arange(state.n))) == state.n
     if case in ("one product", "one shopper"):
         assert "not recommended" in page.verdict

@@ -142,6 +142,7 @@ def test_the_stock_of_a_cohort_follows_the_number_of_customers_in_training(copie
     assert after == 2 * before
 
 
+@pytest.mark.slow
 def test_a_policy_of_another_run_is_refused(copied: Path, configure: Configure) -> None:
     other = copied.parent / "other"
     run_prepare(configure(copied.parent, "name=other"))

@@ -46,7 +46,7 @@ def test_every_section_and_chart_is_there(page):
     ):
         assert f'<section id="{section}">' in page
         assert f'href="#{section}"' in page
-    assert page.count("<svg") == page.count('role="img" aria-label="') == page.count("<figcaption>") == 5
+    assert page.count("<svg") == page.count('role="img" aria-label="') == page.count("<figcaption>") == 4
 
 
 def test_identifiers_inside_the_page_are_unique(page):

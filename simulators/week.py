@@ -1,0 +1,178 @@
+"""What a week of the market is made of, in the order in which it happens: offers go out, shocks fall, baskets fill.
+
+Then coupons are priced and served, the week is written down, offers age, and customers come and go.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from campaigns.arithmetic import Promo, eligible_cents, promo_cents
+from campaigns.budget import serve
+from history.features import exposure_rate, features
+from history.state import State, WeekEvents, where_state
+from simulators.promotion import Wallet, to_cents
+from simulators.records import Market, MarketState
+from simulators.response import Baseline
+from simulators.shopping import Bought, Noise, with_traits
+from simulators.visit import VisitModel, category_shares, promo_share
+
+ABSENT = -30.0
+"""Logit of a visit by somebody who is not a customer of the shop."""
+
+
+def of_person(values: Tensor, shops: int) -> Tensor:
+    """Sum a value over the rows of each person, one row per shop, and give it to each of them, shape (n,)."""
+    if shops == 1:
+        return values
+    return values.view(-1, shops).sum(dim=1, keepdim=True).expand(-1, shops).reshape(-1)
+
+
+def per_customer(of_cohort: Tensor, n: int) -> Tensor:
+    """Spread a value of each cohort over its customers, shape (g,) to (n,)."""
+    return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
+
+
+def send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
+    """Send the offers that the budget still covers in the worst case; earlier turns are served first."""
+    shape = state.ledger.reserved.shape
+    wanted = _one_per_person(wanted, noise, market.shops)
+    worst = market.columns.cap[wanted] + market.columns.contact[wanted]
+    ledger, granted = state.ledger.grant(worst.view(shape), noise.turn.view(shape))
+    made = torch.where(granted.view(-1), wanted, torch.zeros_like(wanted))
+    new = made > 0
+    state = replace(
+        state,
+        offer=torch.where(new, made, state.offer),
+        weeks_left=torch.where(new, market.columns.weeks[made], state.weeks_left),
+        age=torch.where(new, torch.zeros_like(state.age), state.age),
+        ledger=ledger.commit(market.columns.contact[made].view(shape)),
+    )
+    return state, made
+
+
+def _one_per_person(wanted: Tensor, noise: Noise, shops: int) -> Tensor:
+    """Keep one new offer per person and week: that of the shop whose turn comes first."""
+    if shops == 1:
+        return wanted
+    turn = torch.where(wanted > 0, noise.turn, torch.full_like(noise.turn, 2.0)).view(-1, shops)
+    first = turn == turn.min(dim=1, keepdim=True).values
+    return torch.where(first.view(-1), wanted, torch.zeros_like(wanted))
+
+
+def shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
+    """Draw what moves all customers of a cohort this week and, in the first week, what lasts of each."""
+    shape = state.ledger.reserved.shape
+    luck = torch.stack([noise.week_visit, noise.week_baskets, noise.week_spend]).view(3, *shape)[:, :, 0]
+    state = replace(state, shock=market.response.shocks.next(state.shock, luck))
+    if state.week == 0:
+        state = replace(state, trait_baskets=noise.trait_baskets, trait_spend=noise.trait_spend)
+    return state
+
+
+def baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
+    """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
+    both = torch.cat([seen, features(state.shadow)])
+    base = market.response.baseline(both, torch.cat([state.member, state.member]))
+    visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
+    level, season = market.level, market.season.at(state.week)
+    logit = base.visit_logit + visit + (level.visit + season[0])
+    base = replace(
+        base,
+        visit_logit=torch.where(_twice(state.here), logit, torch.full_like(logit, ABSENT)),
+        extra_baskets=base.extra_baskets * torch.exp(baskets + level.baskets),
+        spend_log_mean=base.spend_log_mean + spend + (level.spend + season[1]),
+    )
+    base = with_traits(market.response.visit, base, _twice(state.trait_baskets), _twice(state.trait_spend))
+    return base.rows(slice(None, state.n)), base.rows(slice(state.n, None))
+
+
+def _twice(values: Tensor) -> Tensor:
+    return torch.cat([values, values])
+
+
+def price_offer(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
+    """Return what redeeming the live offer on this basket [USD] saves the customer and costs the shop."""
+    whole = to_cents(basket)
+    eligible = eligible_cents(market.columns, state.offer, whole, to_cents(basket * wallet.share))
+    return promo_cents(market.columns, state.offer, whole, eligible)
+
+
+def serve_claims(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    """Hand out limited stock in order of arrival.
+
+    Returns:
+        Served, shape (n,), bool; and each customer's chance that a claim of theirs is served, given the claims of the
+        others and before anybody's time of arrival is known, shape (n,).
+    """
+    fill = torch.ones_like(noise.arrival)
+    shape = state.ledger.reserved.shape
+    for index in range(1, market.n_actions):
+        stock = market.stock(index)
+        if stock is None:
+            continue
+        of_offer = state.offer == index
+        mine = (claims & of_offer).view(shape)
+        served = serve(mine, noise.arrival.view(shape), stock)
+        others = mine.sum(dim=1, keepdim=True) - mine.to(torch.int64)
+        chance = (stock / (others + 1)).clamp(max=1.0).view(-1)
+        fill = torch.where(of_offer, chance, fill)
+        claims = claims & (served.view(-1) | ~of_offer)
+    return claims, fill
+
+
+@dataclass(frozen=True, eq=False)
+class Deal:
+    """What offers had to do with a week, each shape (n,)."""
+
+    saved: Tensor  # [USD]
+    redeemed: Tensor  # bool
+    contacted: Tensor  # bool
+
+
+def write_down(visit: VisitModel, state: State, wallet: Wallet, bought: Bought, noise: Noise, deal: Deal) -> WeekEvents:
+    """Write down a simulated week as the history would have recorded it."""
+    spend = bought.spend * bought.visited
+    habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
+    shares = category_shares(visit, wallet.taste, bought.spend, noise.categories)
+    return WeekEvents(
+        baskets=bought.baskets * bought.visited,
+        spend=spend,
+        promo_spend=spend * promo_share(visit, habit.clamp(max=1.0), bought.spend, noise.promo),
+        saving=deal.saved,
+        redeemed=deal.redeemed.to(torch.float32),
+        contacted=deal.contacted.to(torch.float32),
+        exposure=exposure_rate(state),
+        category_spend=spend.unsqueeze(1) * shares,
+    )
+
+
+def settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
+    """Age the live offers; give back what a redeemed or expired one no longer owes."""
+    shape = state.ledger.reserved.shape
+    left = torch.where(redeemed, torch.zeros_like(state.weeks_left), (state.weeks_left - 1).clamp(min=0))
+    ended = left == 0
+    return replace(
+        state,
+        offer=torch.where(ended, torch.zeros_like(state.offer), state.offer),
+        weeks_left=left,
+        age=state.age + 1,
+        ledger=state.ledger.commit(paid.view(shape)).release(ended.view(shape)),
+        week=state.week + 1,
+    )
+
+
+def come_and_go(market: Market, before: MarketState, after: MarketState, noise: Noise) -> MarketState:
+    """Let customers join and leave for good; of those who are not here nothing changes."""
+    if not market.population.moves:
+        return after
+    here, joins = before.here, ~before.here & ~before.gone & (noise.come < market.population.arrival)
+    leaves = here & (noise.leave < market.population.churn)
+    return replace(
+        after,
+        customer=where_state(here, after.customer, before.customer),
+        shadow=where_state(here, after.shadow, before.shadow),
+        here=(here | joins) & ~leaves,
+        gone=before.gone | leaves,
+    )
