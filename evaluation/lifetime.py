@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from evaluation.estimate import estimate_mean
 from evaluation.response_fit import deciles
+from simulators.profiles.demographics import wilson_interval
 
 Floats = NDArray[np.float64]
 
@@ -50,12 +51,18 @@ def judge_quantiles(quantiles: Floats, naive: Floats, truth: Floats) -> dict[str
     return judge_forecast(median, naive, truth) | {
         "crps": float(score.mean()),
         "crps_gain": estimate_mean(np.abs(naive - truth) - score).to_dict(),
-        "coverage": estimate_mean(inside.astype(np.float64)).to_dict(),
+        "coverage": _share(inside),
         "mean": judge_forecast(mean, naive, truth),
         "deciles": rows,
         "deciles_inside": sum(row["lo"] <= row["predicted"] <= row["hi"] for row in rows),
         "observed_mean": float(truth.mean()),
     }
+
+
+def _share(hits: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the share of customers that were hit, with its 95 % interval within [0, 1]."""
+    lo, hi = wilson_interval(int(hits.sum()), len(hits))
+    return {"value": float(hits.mean()), "lo": lo, "hi": hi}
 
 
 def crps(quantiles: Floats, truth: Floats) -> Floats:

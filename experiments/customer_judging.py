@@ -129,8 +129,8 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State], resampl
     thirds = [redeemed[part] > 0 for part in np.array_split(np.argsort(rank, kind="stable"), 3)]
     return {
         "estimable": True,
-        "verdict": f"Customers who score higher later buy a larger share on promotion: rank correlation "
-        f"{correlation:.2f} (95 % interval {lo:.2f} to {hi:.2f}) on test customers and weeks.",
+        "verdict": f"{_sensitivity_verdict(lo, hi)}: rank correlation {correlation:.2f} (95 % interval {lo:.2f} to "
+        f"{hi:.2f}) on test customers and weeks.",
         "rank_correlation": correlation,
         "lo": lo,
         "hi": hi,
@@ -142,9 +142,17 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State], resampl
     }
 
 
-def _auc(happened: NDArray[np.bool_], score: Floats) -> float:
-    """Return the area under the ROC curve; 0.5 where only one outcome occurs."""
-    return float(roc_auc_score(happened, score)) if 0 < happened.sum() < len(happened) else 0.5
+def _sensitivity_verdict(lo: float, hi: float) -> str:
+    if lo > 0:
+        return "Customers who score higher later buy a larger share on promotion"
+    if hi < 0:
+        return "Customers who score higher later buy a smaller share on promotion: do not go by the score"
+    return "It is not shown that customers who score higher later buy a larger share on promotion"
+
+
+def _auc(happened: NDArray[np.bool_], score: Floats) -> float | None:
+    """Return the area under the ROC curve; None where only one outcome occurs."""
+    return float(roc_auc_score(happened, score)) if 0 < happened.sum() < len(happened) else None
 
 
 def _value_verdict(judged: dict[str, Any], models: list[dict[str, Any]], n: int, currency: str) -> str:

@@ -103,9 +103,9 @@ def distilled(data: ReportData) -> str:
     segments, n = data.segments, len(data.segments.rules)
     kept = "" if segments.uplift_kept is None else f" and keep {percent(segments.uplift_kept)} of its expected gain"
     less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
-    count = "One rule stands" if n == 1 else f"{n} rules stand"
+    stands = "One rule stands for the policy: it gives" if n == 1 else f"{n} rules stand for the policy: they give"
     return (
-        f"{count} for the policy: they give {percent(segments.agreement)} of the customers the same{kept}. They cost "
+        f"{stands} {percent(segments.agreement)} of the customers the same{kept}, and {'costs' if n == 1 else 'cost'} "
         f"{money(segments.cost, data.currency, 3)} per customer, the policy "
         f"{money(segments.policy_cost, data.currency, 3)}.{less}"
     )

@@ -19,6 +19,8 @@ from simulators.visit_fitting import Visits, fit_visit, lasting_share
 
 LOG_FLOOR = 0.5
 """Least spend of a week with a visit that the log-normal is fitted to [USD]: gives zero-priced baskets a place."""
+FEWEST_PAID = 200
+"""Fewest customer-weeks with a visit, and with money spent, that a response model is fitted to."""
 
 
 @dataclass
@@ -83,14 +85,9 @@ def fit_response(
         newcomers: Weeks of the same customers as if they were new, from which the ensemble learns as well.
 
     Raises:
-        InputError: there are too few visits to learn from.
+        InputError: there are too few visits or too little spend to learn from.
     """
-    visits = int((rows.baskets > 0).sum())
-    if visits < 200:
-        raise InputError(
-            f"history: only {visits} customer-weeks with a visit in this split; at least 200 are needed to fit a "
-            "response model, so give a longer history or more customers"
-        )
+    _refuse_too_little(rows)
     together = rows if newcomers is None else rows.and_also(newcomers)
     seen = capped(together.features)
     mean, scale = seen.mean(dim=0), seen.std(dim=0).clamp(min=1e-3)
@@ -115,6 +112,20 @@ def fit_response(
     surprises = surprises_of(model, rows)
     visit = _with_traits(model, surprises, len(torch.unique(rows.customer)))
     return replace(model, visit=visit, shocks=fit_shocks(surprises))
+
+
+def _refuse_too_little(rows: CustomerWeeks) -> None:
+    visits, paid = int((rows.baskets > 0).sum()), int((rows.spend > 0).sum())
+    if visits < FEWEST_PAID:
+        raise InputError(
+            f"history: only {visits} customer-weeks with a visit in this split; at least {FEWEST_PAID} are needed to "
+            "fit a response model, so give a longer history or more customers"
+        )
+    if paid < FEWEST_PAID:
+        raise InputError(
+            f"history: only {paid} customer-weeks with spend in this split; at least {FEWEST_PAID} are needed, since "
+            "an offer is judged by money: check the column that is mapped as spend of transactions"
+        )
 
 
 def mean_visit_probability(model: ResponseModel, features: Tensor) -> Tensor:

@@ -130,16 +130,24 @@ def _scores(data: Mapping[str, Any]) -> list[Block]:
         blocks.append(_churn_table(churn))
     blocks += [Heading("Who leans on price cuts"), Note(sensitivity["verdict"]), Note(SENSITIVITY)]
     if sensitivity["estimable"]:
-        low, middle, high = (percent(share) for share in sensitivity["redeemed_by_third"])
-        blocks.append(
-            Note(
-                f"In the test weeks {low} of the least sensitive third redeemed a coupon, {middle} of the middle and "
-                f"{high} of the most (AUC {decimal(sensitivity['score_auc'], 2)}). The promotion share alone goes "
-                f"with later promotion share by {decimal(sensitivity['promo_share_alone'], 2)} and tells "
-                f"redemption apart with an AUC of {decimal(sensitivity['promo_auc'], 2)}."
-            )
-        )
+        blocks.append(_redeemers(sensitivity))
     return blocks
+
+
+def _redeemers(sensitivity: Mapping[str, Any]) -> Note:
+    """Say how the score tells apart who redeems, where some do and some do not."""
+    alone = (
+        f"The promotion share alone goes with later promotion share by {decimal(sensitivity['promo_share_alone'], 2)}"
+    )
+    if sensitivity["score_auc"] is None:
+        who = "all" if max(sensitivity["redeemed_by_third"]) > 0 else "none"
+        return Note(f"Whether it tells apart who redeems is not judged: {who} did in the test weeks. {alone}.")
+    low, middle, high = (percent(share) for share in sensitivity["redeemed_by_third"])
+    return Note(
+        f"In the test weeks {low} of the least sensitive third redeemed a coupon, {middle} of the middle and {high} of "
+        f"the most (AUC {decimal(sensitivity['score_auc'], 2)}). {alone} and tells redemption apart with an AUC of "
+        f"{decimal(sensitivity['promo_auc'], 2)}."
+    )
 
 
 def _churn_table(churn: Mapping[str, Any]) -> Table:

@@ -80,6 +80,8 @@ def _vectors(products: pd.DataFrame, seed: int) -> Floats:
     if words == 0:
         return np.zeros((len(products), 1), dtype=np.float32)
     frequencies = TfidfVectorizer(token_pattern=_WORD, sublinear_tf=True).fit_transform(texts)
+    if not (frequencies.max(axis=0) - frequencies.min(axis=0)).nnz:
+        return np.zeros((len(products), 1), dtype=np.float32)  # words that all products share tell none apart
     wanted = min(DIMENSIONS, min(frequencies.shape) - 1)
     dense = TruncatedSVD(wanted, random_state=seed).fit_transform(frequencies) if wanted >= 1 else frequencies.toarray()
     return unit_rows(dense)

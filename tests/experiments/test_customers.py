@@ -180,7 +180,7 @@ NO_CHURN = ("churn", "Churn risk is assumed")
         (without_spend, *NO_VALUE),
         (without_visits, *NO_CHURN),
         (all_alike, *ALIKE),
-        (one_week_each, "sensitivity", "Customers who score"),
+        (one_week_each, "sensitivity", "It is not shown that customers who score"),
         pytest.param(without_campaigns, "value", "Forecast value", marks=pytest.mark.slow),
         pytest.param(one_category, "value", "Forecast value", marks=pytest.mark.slow),
         pytest.param(short, "value", "Forecast value", marks=pytest.mark.slow),

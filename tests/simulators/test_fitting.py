@@ -172,6 +172,14 @@ def test_too_few_visits_to_learn_from_are_refused() -> None:
         fit_response(rows, no_redemption(), ResponseConfig(), seed=0)
 
 
+def test_a_shop_that_takes_no_money_is_refused() -> None:
+    rows = shopping_by_the_truth(150, 8, seed=5)
+    with pytest.raises(
+        InputError, match=r"only 0 customer-weeks with spend in this split.*mapped as spend of transactions"
+    ):
+        fit_response(replace(rows, spend=rows.spend * 0), no_redemption(), ResponseConfig(epochs=1), seed=0)
+
+
 def test_without_campaigns_everybody_redeems_with_the_assumed_chance() -> None:
     model = no_redemption()
     assert not model.learned

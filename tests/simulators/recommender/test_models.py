@@ -9,6 +9,7 @@ import torch
 
 from evaluation.ranking import rank
 from experiments.history import PreparedHistory
+from simulators.recommender.assortment import build_assortment
 from simulators.recommender.habits import gather_habits
 from simulators.recommender.items import NAMED, SEPARATOR, promoted_items
 from simulators.recommender.learning import Timeline, fit_line, fit_recommender, had, refusal, unroll
@@ -54,6 +55,15 @@ def test_every_personal_model_scores_every_pair_and_beats_chance(
     found = np.nanmean(rank(scores, bought, np.ones_like(bought), k=5).ndcg)
     chance = np.random.default_rng(0).random(scores.shape, dtype=np.float32)
     assert found > np.nanmean(rank(chance, bought, np.ones_like(bought), k=5).ndcg) + 0.05
+
+
+def test_words_that_all_products_share_tell_none_apart() -> None:
+    shop = fabricate().purchases
+    alike = replace(shop, products=shop.products.assign(department="FOOD", category="soup", name=""))
+    vectors = build_assortment(alike, alike, seed=0).vectors
+    assert vectors.shape == (shop.n_products, 1)
+    assert not vectors.any()
+    assert build_assortment(shop, shop, seed=0).vectors.any()
 
 
 def test_the_same_seed_gives_the_same_recommender(
