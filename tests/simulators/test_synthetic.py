@@ -1,4 +1,4 @@
-"""Shops of known truth do what their truth says; the best that a policy could bring is what trying all of them finds."""
+"""Shops of known truth do what their truth says; the best that a policy could bring is what trying all finds."""
 
 import dataclasses
 import itertools
