@@ -1,6 +1,6 @@
 """How good a ranking is: recall, NDCG and precision of the first ten, per customer, and how much is ever shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -83,8 +83,8 @@ def estimates(ranking: Ranking, customer: NDArray[np.int64]) -> dict[str, Any]:
         ranking: One row per list.
         customer: Whose list each row is, shape (n,): rows of one customer are averaged first.
     """
-    found = {name: _plain(clustered_mean(getattr(ranking, name), customer)) for name in MEASURES}
-    return {**found, "coverage": ranking.coverage}
+    found = {name: clustered_mean(getattr(ranking, name), customer) for name in MEASURES}
+    return {**{name: _plain(mean and _as_share(mean)) for name, mean in found.items()}, "coverage": ranking.coverage}
 
 
 def differences(ranking: Ranking, baseline: Ranking, customer: NDArray[np.int64]) -> dict[str, Any]:
@@ -102,6 +102,11 @@ def clustered_mean(values: NDArray[np.float64], customer: NDArray[np.int64]) -> 
     if len(count) < 2:
         return None
     return estimate_mean(np.bincount(place, values[has]) / count)
+
+
+def _as_share(mean: Estimate) -> Estimate:
+    """Cut the interval of a mean share to [0, 1]: the normal one of a share near 1 reaches beyond."""
+    return replace(mean, lo=max(mean.lo, 0.0), hi=min(mean.hi, 1.0))
 
 
 def _plain(estimate: Estimate | None) -> dict[str, Any] | None:

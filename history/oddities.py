@@ -9,6 +9,8 @@ from history.mapping import Mapping
 from history.sql import one_row
 from history.tables import TABLES
 
+FAR_OUT: Final = 1000
+"""Times the spend of the middle line from which a line looks like a slip of the till."""
 _TOTALS: Final = {
     "customers": "(SELECT count(*) FROM customer_index)",
     "baskets": "(SELECT count(DISTINCT (customer_id, basket_id)) FROM transactions)",
@@ -24,6 +26,12 @@ _ODDITIES: Final = (
         "lines of products that the products table does not know; they fall into 'other'",
         ("products",),
         "SELECT count(*) FROM transactions ANTI JOIN products USING (product_id)",
+    ),
+    (
+        f"lines of more than {FAR_OUT:,} times the spend of the middle line, on which every mean leans: check them",
+        (),
+        f"""SELECT count(*) FROM transactions
+            WHERE spend > {FAR_OUT} * (SELECT median(spend) FROM transactions WHERE spend > 0)""",
     ),
     (
         "lines whose date falls outside the week they name; the named week counts",

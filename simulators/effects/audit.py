@@ -24,6 +24,7 @@ MARGIN: Final = 0.02
 """Equivalence margin of placebo and negative control, as a share of the mean outcome of the compared households: about
 half of what the prior expects of a 1 USD coupon."""
 ALPHA: Final = 0.05
+VISITS: Final = OUTCOMES.index("visits")
 NO_CAMPAIGN: Final = "coupon effect: assumed, the history has no campaign"
 
 
@@ -70,6 +71,8 @@ def _audit(bundles: Bundles, name: str, seed: int, trees: bool) -> BundleAudit:
     }
     if d.all() or not d.any():
         return _refused(facts, "no overlap: everyone was targeted" if d.all() else "nobody was targeted")
+    if not (np.ptp(units.outcomes[:, VISITS]) and np.ptp(bundles.before.outcomes[:, VISITS])):
+        return _refused(facts, "all household-campaigns have equally many weeks with a visit")
     here = fit_nuisances(units, seed)
     facts["overlap"] = _overlap(units, here)
     if not has_overlap(units, here):

@@ -74,5 +74,13 @@ def test_differences_are_paired_by_customer() -> None:
     }  # fmt: skip
 
 
+def test_the_interval_of_a_share_stays_a_share() -> None:
+    scores = np.tile(np.array([[0.9, 0.8, 0.1]], dtype=np.float32), (20, 1))
+    relevant = np.zeros_like(scores, dtype=bool)
+    relevant[:, 0], relevant[0, 2] = True, True  # one customer of twenty misses something
+    found = estimates(rank(scores, relevant, np.ones_like(relevant), k=2), np.arange(20))
+    assert found["recall"]["lo"] < found["recall"]["value"] < found["recall"]["hi"] == 1.0
+
+
 def test_one_customer_gives_no_interval() -> None:
     assert clustered_mean(np.array([1.0, np.nan]), np.array([0, 1])) is None

@@ -199,6 +199,14 @@ def test_a_degenerate_history_gives_verdicts_and_no_nan(
     assert shown.blocks
 
 
+def test_where_nobody_redeems_nothing_is_said_of_who_does(written: tuple[Path, dict[str, Any]]) -> None:
+    figures = written[1]
+    unseen = {**figures["sensitivity"], "redeemed_by_third": [0.0, 0.0, 0.0], "score_auc": None, "promo_auc": None}
+    said = str(section({**figures, "sensitivity": unseen}, "EUR"))
+    assert "who redeems is not judged: none did in the test weeks" in said
+    assert "None" not in said
+
+
 def test_the_section_shows_each_picture_once_and_names_every_segment(written: tuple[Path, dict[str, Any]]) -> None:
     shown = section(written[1], "EUR")
     charts = [block for block in shown.blocks if isinstance(block, Chart)]

@@ -151,3 +151,11 @@ def test_oddities_that_are_kept_are_counted_in_words(shop: Shop) -> None:
     assert "1 customers who were targeted but never bought" in notes
     assert "1 repeated rows of the coupons table" in notes
     assert "1 targetings whose campaign ends after the last week" in notes
+    assert "1,000 times" not in notes
+
+
+def test_a_basket_of_a_million_is_kept_and_pointed_at(shop: Shop) -> None:
+    shop.rows["transactions"].append("b,5,milk,s2,2017-01-24,1,1000000,0,0")
+    prepared = shop.prepare()
+    assert prepared.events.spend.max() == pytest.approx(1e6)
+    assert "1 lines of more than 1,000 times the spend of the middle line" in " | ".join(prepared.quality.notes)

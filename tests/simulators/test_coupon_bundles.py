@@ -105,6 +105,14 @@ def test_where_everyone_was_targeted_nobody_is_left_to_compare_with(shop: Shop) 
     assert "everyone was targeted" in audit_of((shop[0], everyone)).verdict
 
 
+def test_where_everybody_comes_every_week_no_effect_can_show(shop: Shop) -> None:
+    events = shop[0].events
+    alike = dataclasses.replace(events, spend=np.ones_like(events.spend), baskets=np.ones_like(events.baskets))
+    audit = audit_of((Panel(alike, shop[0].features), shop[1]))
+    assert not audit.identified
+    assert "equally many weeks with a visit; the prior stands" in audit.verdict
+
+
 def test_no_spend_at_all_gives_a_verdict_and_no_nan(shop: Shop) -> None:
     events = shop[0].events
     silent = dataclasses.replace(events, spend=events.spend * 0, baskets=events.baskets * 0)
