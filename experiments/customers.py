@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from campaigns.errors import InputError
 from experiments.customer_judging import judge_churn, judge_sensitivity, judge_value, take_customers
 from experiments.history import PreparedHistory
-from history.artifacts import write_atomic, write_json
+from history.artifacts import read_table, write_json, write_table
 from history.panel import states_before
 from history.state import State
 from simulators.profiles.bg_bb import BgBb, chance_of_silence, weeks_of
@@ -80,7 +79,7 @@ def write_customers(
         "migration": _migration(history, states, grouping),
         "demographics": describe_demographics(customers, profiles["segment"]),
     }
-    write_atomic(folder / PROFILES, lambda file: profiles.to_parquet(file, index=False))
+    write_table(folder / PROFILES, profiles)
     grouping.segments.save(folder)
     write_json(folder / FIGURES, figures)
     return figures
@@ -92,13 +91,7 @@ def read_profiles(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: they are missing or unreadable.
     """
-    path = folder / PROFILES
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run fit first") from None
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(f"{path}: not readable as Parquet ({error}); run fit again") from None
+    return read_table(folder / PROFILES, "fit")
 
 
 def _profiles(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -67,6 +68,24 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: no such file; run the step that writes it first") from None
     except Exception as error:  # safetensors raises its own bare exception types
         raise InputError(f"{path}: not readable as safetensors ({error}); run its step again") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    write_atomic(path, lambda file: table.to_parquet(file, index=False))
+
+
+def read_table(path: Path, verb: str) -> pd.DataFrame:
+    """Read a table that `write_table` wrote in the step of this verb.
+
+    Raises:
+        InputError: The file is missing or no Parquet.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run {verb} first") from None
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise InputError(f"{path}: not readable as Parquet ({error}); run {verb} again") from None
 
 
 def hash_file(path: Path) -> str:

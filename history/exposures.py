@@ -12,8 +12,7 @@ from typing import Final
 import duckdb
 import pandas as pd
 
-from campaigns.errors import InputError
-from history.artifacts import write_atomic
+from history.artifacts import read_table, write_table
 from history.calendar import Calendar
 
 USUAL_WEEKS: Final = 12
@@ -98,8 +97,7 @@ class Exposures:
     def save(self, folder: Path) -> None:
         """Write shelf.parquet, departments.parquet and covered.parquet into `folder`."""
         for entry in fields(self):
-            table: pd.DataFrame = getattr(self, entry.name)
-            write_atomic(folder / f"{entry.name}.parquet", lambda file, t=table: t.to_parquet(file, index=False))  # type: ignore[misc]
+            write_table(folder / f"{entry.name}.parquet", getattr(self, entry.name))
 
 
 def sample_step(customers: int) -> int:
@@ -137,11 +135,4 @@ def load_exposures(folder: Path) -> Exposures:
     Raises:
         InputError: a file is missing or unreadable.
     """
-    return Exposures(*(_read(folder / f"{entry.name}.parquet") for entry in fields(Exposures)))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(f"{path}: not readable as Parquet ({error}); run prepare again") from None
+    return Exposures(*(read_table(folder / f"{entry.name}.parquet", "prepare") for entry in fields(Exposures)))

@@ -9,7 +9,7 @@ import duckdb
 import pandas as pd
 
 from campaigns.errors import InputError
-from history.artifacts import read_json, write_atomic, write_json
+from history.artifacts import read_json, read_table, write_json, write_table
 from history.calendar import Calendar
 from history.events import WeeklyEvents, load_events
 from history.exposures import Exposures, read_exposures
@@ -107,7 +107,7 @@ def load_prepared(folder: Path) -> Prepared:
     """
     return Prepared(
         events=load_events(folder),
-        targeting=_read_table(folder / "targeting.parquet"),
+        targeting=read_table(folder / "targeting.parquet", "prepare"),
         customers=load_customers(folder),
         purchases=load_purchases(folder),
         quality=quality_from_dict(read_json(folder / "quality.json")),
@@ -120,7 +120,7 @@ def load_customers(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: the file is missing or unreadable.
     """
-    return _read_table(folder / "customers.parquet")
+    return read_table(folder / "customers.parquet", "prepare")
 
 
 def _quality(
@@ -143,19 +143,6 @@ def _save(prepared: Prepared, exposures: Exposures, folder: Path) -> None:
     prepared.events.save(folder)
     prepared.purchases.save(folder)
     exposures.save(folder)
-    _write_table(folder / "targeting.parquet", prepared.targeting)
-    _write_table(folder / "customers.parquet", prepared.customers)
+    write_table(folder / "targeting.parquet", prepared.targeting)
+    write_table(folder / "customers.parquet", prepared.customers)
     write_json(folder / "quality.json", prepared.quality.to_dict())
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    write_atomic(path, lambda file: table.to_parquet(file, index=False))
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run prepare first") from None
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        raise InputError(f"{path}: not readable as Parquet ({error}); run prepare again") from None

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from campaigns.errors import InputError
-from history.artifacts import write_atomic
+from history.artifacts import write_table
 
 ATTRIBUTES: Final = ("department", "category", "brand", "name", "package")
 """Text columns of a product; "" where unknown or not mapped."""
@@ -86,8 +86,8 @@ class Purchases:
         """Write purchases.parquet and products.parquet into `folder`."""
         counts = pd.DataFrame({name: getattr(self, name).astype(np.int32) for name in _COUNTS[:4]})
         counts = counts.assign(cents=self.cents)
-        write_atomic(folder / "purchases.parquet", lambda file: counts.to_parquet(file, index=False))
-        write_atomic(folder / "products.parquet", lambda file: self.products.to_parquet(file, index=False))
+        write_table(folder / "purchases.parquet", counts)
+        write_table(folder / "products.parquet", self.products)
 
 
 def read_purchases(connection: duckdb.DuckDBPyConnection, n_categories: int) -> Purchases:
