@@ -50,7 +50,7 @@ def write_effects(
     """
     estimates, rows = estimate_effects(history, load_exposures(prepared), world.categories, config)
     believed, judging = (
-        _with_redeeming(posterior(priors, estimates), history, rows, world.response)
+        _with_redeeming(posterior(priors, estimates), history, rows, world.response, config)
         for priors in (config.market.effects, config.market.judge_effects)
     )
     catalog = Catalog.from_dict(config.offers)
@@ -71,9 +71,14 @@ def write_effects(
 
 
 def _with_redeeming(
-    believed: EffectPosterior, history: PreparedHistory, rows: OfferRows | None, response: ResponseModel
+    believed: EffectPosterior,
+    history: PreparedHistory,
+    rows: OfferRows | None,
+    response: ResponseModel,
+    config: Config,
 ) -> EffectPosterior:
-    return replace(believed, priors=learn_redeeming(believed.priors, history.panel, rows, response))
+    catalog = Catalog.from_dict(config.offers)
+    return replace(believed, priors=learn_redeeming(believed.priors, history.panel, rows, response, catalog))
 
 
 def read_priors(run: Path, judging: bool = False) -> EffectPriors:

@@ -99,7 +99,7 @@ def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Pan
         offers=offers,
         shelf=ShelfEffects(SILENT, None, None, None, 0.0, {}),
     )
-    informed = learn_redeeming(posterior(priors, estimates).priors, panel, rows, fit.world.response)
+    informed = learn_redeeming(posterior(priors, estimates).priors, panel, rows, fit.world.response, catalog)
     terms = MarketTerms(catalog, Rules(contact_cap=8), informed, config.market.horizon, config.market.draws)
     market: Market = one_week_market(build_market(fit.world, terms))
     start, n = log.after.customer, panel.events.n

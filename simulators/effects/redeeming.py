@@ -6,8 +6,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from campaigns.offers import Catalog
 from history.panel import Panel
-from simulators.effects.crossfit import Floats
+from simulators.effects.crossfit import Flags, Floats
 from simulators.effects.offer_log import KINDS, OfferRows
 from simulators.priors import SHIFT_SPREAD, EffectPriors
 from simulators.response import ResponseModel
@@ -19,18 +20,20 @@ LEAST_WORTH: Final = 0.05
 
 
 def learn_redeeming(
-    priors: EffectPriors, panel: Panel, rows: OfferRows | None, response: ResponseModel
+    priors: EffectPriors, panel: Panel, rows: OfferRows | None, response: ResponseModel, catalog: Catalog
 ) -> EffectPriors:
     """Return the priors with shift and slope of redemption informed by a log that names its offers.
 
     The logit of redeeming in a week with a visit is hazard(x) + shift[kind] + slope * log(saving): a logistic
-    regression with the hazard as offset, shift and slope drawn to their priors, its curvature giving their spread.
+    regression with the hazard as offset, shift and slope drawn to their priors, its curvature giving their spread. Only
+    weeks whose basket reached the offer's threshold count: the market asks for that by itself.
 
     Args:
         priors: What is believed before.
         panel: Says what was redeemed.
         rows: Customer-weeks of the log, or None if it names no offer.
         response: Holds the learned hazard.
+        catalog: Says from which basket on an offer can be redeemed.
 
     Reference:
         MacKay, "The Evidence Framework Applied to Classification Networks", Neural Computation 4(5), 1992.
@@ -38,6 +41,7 @@ def learn_redeeming(
     if rows is None:
         return priors
     made = rows.where((rows.offer > 0) & rows.visited)
+    made = made.where(_reached(made, panel, catalog))
     place = np.searchsorted(rows.logged, made.offer)
     kind = rows.kind[place] if len(made) else np.zeros(0, dtype=np.int64)
     learned = [k for k in np.unique(kind) if (kind == k).sum() >= FEWEST]
@@ -61,6 +65,13 @@ def learn_redeeming(
         spreads={**priors.spreads, "redeem_value_slope": float(error[-1] / slope)},
         shift_spreads={**priors.shift_spreads, **dict(zip(names, error[:-1].tolist(), strict=True))},
     )
+
+
+def _reached(made: OfferRows, panel: Panel, catalog: Catalog) -> Flags:
+    """Return whether the week's mean basket reached the threshold of the offer made, shape (n,), bool."""
+    baskets = np.maximum(panel.events.baskets[made.customer, made.week], 1.0)
+    reached: Flags = 100.0 * made.spend / baskets >= catalog.columns().threshold[made.offer]
+    return reached
 
 
 def _hazard(response: ResponseModel, x: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""A synthetic history as the tables that a shop would hand over, so that the whole way from them to a policy can be run.
+"""A synthetic history as the tables that a shop would hand over: the whole way from them to a policy can be walked.
 
 A week's spend in each category is split into lines on whole cents; of them, shelf discounts cover just the cents that
 the week's promotion share names (the line in which it ends is cut in two), so that the weeks that are read back equal
@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import yaml
 from numpy.typing import NDArray
 
