@@ -1,4 +1,4 @@
-"""What is learned in synthetic shops is held against their truth, and a study that broke off goes on where it stopped."""
+"""What is learned in synthetic shops is held against their truth; a study that broke off goes on where it stopped."""
 
 import json
 from collections.abc import Callable
