@@ -106,7 +106,9 @@ def test_offers_without_an_effect_are_worth_nothing_but_their_cost() -> None:
 def test_offers_with_an_effect_bring_more_visits_worth_more_than_they_cost_to_somebody() -> None:
     worth = true_worth(SMALL)
     allowed = worth.cost > 0
-    assert (worth.value + worth.cost)[allowed].min() > 0
+    bought = (open_shop(SMALL).start.spend_average[:, 2] > 0).numpy()[:, None]  # the others have no basket to save on
+    assert (worth.value + worth.cost)[allowed & bought].min() > 0
+    assert (worth.value + worth.cost)[allowed & ~bought].min(initial=0.0) == 0
     assert worth.value.max() > 0
     assert not worth.value[~allowed].any()
 
