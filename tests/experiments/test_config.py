@@ -27,13 +27,28 @@ def composed(*overrides: str) -> Config:
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
-def test_every_file_of_conf_composes_to_a_configuration_that_builds(group: str, choice: str, mapping: Path) -> None:
+def test_every_file_of_conf_composes_to_a_configuration_that_builds(
+    group: str, choice: str, mapping: Path, tmp_path: Path
+) -> None:
     plus = "+" if group in ADDED else ""
-    config = composed(f"{plus}{group}={choice}", *([f"source.mapping={mapping}"] if choice == "tables" else []))
+    needed = {
+        ("source", "tables"): [f"source.mapping={mapping}"],
+        ("source", "synthetic"): [f"runs={tmp_path}", "source.customers=20", "source.weeks=12"],
+    }
+    config = composed(f"{plus}{group}={choice}", *needed.get((group, choice), []))
     assert isinstance(config, Config)
     assert Catalog.from_dict(config.offers).names[0] == "none"
     assert callable(config.agent.build().learn)
     assert config.source.build().tables["transactions"].path.is_file()
+
+
+def test_the_tables_of_a_synthetic_shop_lie_in_the_folder_of_its_run() -> None:
+    assert composed("source=synthetic", "runs=elsewhere", "name=shop").source.folder == "elsewhere/shop/tables"
+
+
+def test_a_setting_of_a_synthetic_shop_is_refused_where_it_cannot_be(refuse: Callable[..., str]) -> None:
+    assert "campaign_share 2.0" in refuse("prepare", "source=synthetic", "source.campaign_share=2")
+    assert "custommers" in refuse("prepare", "source=synthetic", "source.custommers=2")
 
 
 def test_every_agent_has_a_preset_and_every_preset_is_an_agent() -> None:

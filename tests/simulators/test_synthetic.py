@@ -1,4 +1,4 @@
-"""Shops of known truth do what their truth says; the best that a policy could bring is what trying all finds."""
+"""Shops of known truth do what it says; the most that a policy could bring is what trying all of them finds."""
 
 import dataclasses
 import itertools
@@ -98,15 +98,19 @@ def test_the_same_truth_gives_the_same_bytes_and_another_seed_others(
 
 def test_offers_without_an_effect_are_worth_nothing_but_their_cost() -> None:
     worth = true_worth(dataclasses.replace(SMALL, effects=NO_EFFECT))
-    assert (worth.cost[:, 1:] > 0).mean() > 0.8  # a dear coupon on a small basket would break the margin floor
+    assert (worth.cost[:, 1:] > 0).mean() > 0.8  # what a basket cannot pay for is not allowed, and then is no offer
     np.testing.assert_allclose(worth.value, -worth.cost, atol=2e-5)
     assert upper_bound(worth, 100.0) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_offers_with_an_effect_bring_more_visits_worth_more_than_they_cost_to_somebody() -> None:
     worth = true_worth(SMALL)
-    assert (worth.value + worth.cost)[worth.cost > 0].min() >= 0  # the least responsive type does not answer at all
+    allowed = worth.cost > 0
+    bought = (open_shop(SMALL).start.spend_average[:, 2] > 0).numpy()[:, None]  # the others have no basket to save on
+    assert (worth.value + worth.cost)[allowed & bought].min() > 0
+    assert (worth.value + worth.cost)[allowed & ~bought].min(initial=0.0) == 0
     assert worth.value.max() > 0
+    assert not worth.value[~allowed].any()
 
 
 def test_without_heterogeneity_every_type_answers_alike() -> None:
@@ -124,13 +128,13 @@ def test_the_lift_rises_with_the_type_and_its_mean_stays_the_mean(heterogeneity:
 def test_the_more_a_shop_aims_at_the_busy_the_more_a_plain_comparison_of_visits_is_off() -> None:
     def naive(bias: float) -> float:
         """Return how much more often the reached visit than the others, where offers do nothing."""
-        events = lived(customers=1_500, effects=NO_EFFECT, targeting_bias=bias, campaign_every=1).events
+        events = lived(customers=1_000, effects=NO_EFFECT, targeting_bias=bias, campaign_every=1).events
         weeks = slice(QUIET_WEEKS, None)
         reached, came = events.contacted[:, weeks] > 0, events.baskets[:, weeks] > 0
         return float(came[reached].mean() - came[~reached].mean())
 
     fair, biased, strongly = naive(0.0), naive(1.0), naive(3.0)
-    reached = 0.15 * 1_500 * (SMALL.weeks - QUIET_WEEKS)
+    reached = 0.15 * 1_000 * (SMALL.weeks - QUIET_WEEKS)
     assert abs(fair) < 4 * 0.5 / math.sqrt(reached)
     assert fair + 0.05 < biased < strongly - 0.03
 
@@ -140,8 +144,8 @@ def test_a_campaign_reaches_its_share_of_the_customers_every_so_many_weeks(log: 
     campaigns = np.arange(SMALL.weeks) >= QUIET_WEEKS
     campaigns &= np.arange(SMALL.weeks) % SMALL.campaign_every == 0
     assert (reached[~campaigns] == 0).all()
-    assert (reached[campaigns] <= SMALL.campaign_share + 0.005).all()
-    assert reached[campaigns].mean() > 0.9 * SMALL.campaign_share  # a few may not get the coupon that is drawn
+    assert (reached[campaigns] <= SMALL.campaign_share + 0.0025).all()  # a coupon above what a basket pays is not sent
+    assert (reached[campaigns] >= 0.85 * SMALL.campaign_share).all()
     assert set(log.targeting["offer"]) == {"coupon_1", "coupon_2", "coupon_5"}
 
 
