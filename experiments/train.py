@@ -117,7 +117,7 @@ def _learning_world(config: Config) -> LearningWorld:
         observer = read_training_world(folder).observer
         logged = logged_targeting(history, observer, FEATURES, world.market.catalog)
     torch.manual_seed(config.seed)
-    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged)
+    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged, vector.core)
 
 
 if __name__ == "__main__":

@@ -318,7 +318,7 @@ def test_the_last_week_adds_what_the_customers_are_worth_afterwards(world: World
 
 def test_budget_prices_are_free_sometimes_and_else_spread_on_a_logarithmic_scale() -> None:
     prices = PriceRange(low=0.1, high=10.0, free=0.25)
-    drawn = draw_prices(prices, 40_000, torch.Generator().manual_seed(0))
+    drawn = draw_prices(prices, 40_000, torch.Generator().manual_seed(0), "cpu")
     assert float((drawn == 0).double().mean()) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 40_000) ** 0.5)
     paid = drawn[drawn > 0]
     assert float(paid.min()) >= 0.1

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from campaigns.offers import Catalog
 from history.state import State
@@ -16,6 +15,7 @@ from simulators.market import Horizon, Market, Outcome, look, open_market, step,
 from simulators.observation import Observer
 from simulators.reference import CATEGORIES, reference_pool, reference_world
 from simulators.shopping import draw_noise
+from tests.host import HostRoundTripError, NoHostRoundTrip
 from tests.simulators.play import (
     ask_always,
     ask_anything,
@@ -211,35 +211,6 @@ def test_a_customer_without_any_purchase_is_seen_and_served(market: Market, pool
     for _, sight, outcome, after in live(market, open_at(market, strangers), ask_always(4), weeks=3):
         for record in (sight, outcome, after):
             assert all(torch.isfinite(value).all() for value in tensors_of(record).values())
-
-
-class HostRoundTripError(AssertionError):
-    pass
-
-
-class NoHostRoundTrip(TorchDispatchMode):
-    """Refuses whatever makes an accelerator wait for the host: values read, shapes that depend on them, copies."""
-
-    forbidden = (
-        aten._local_scalar_dense,
-        aten.nonzero,
-        aten.masked_select,
-        aten.equal,
-        aten.is_nonzero,
-        aten._unique2,
-        aten.bincount,
-    )
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func.overloadpacket in self.forbidden:
-            raise HostRoundTripError(str(func))
-        indexed = args[1] if func.overloadpacket in (aten.index, aten.index_put, aten.index_put_) else ()
-        if any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in indexed):
-            raise HostRoundTripError(f"{func} with a mask")
-        if func.overloadpacket is aten._to_copy and kwargs.get("device") not in (None, args[0].device):
-            raise HostRoundTripError(f"{func} to {kwargs['device']}")
-        return func(*args, **kwargs)
 
 
 @contextmanager
