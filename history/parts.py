@@ -45,8 +45,10 @@ def at_shop(events: WeeklyEvents, shop: int, shops: int) -> WeeklyEvents:
     Args:
         events: Of all shops together.
         shop: Which, from 0.
-        shops: How many there are.
+        shops: How many there are; one sees everything.
     """
+    if shops == 1:
+        return events
     shape = events.baskets.shape
     chosen = np.random.default_rng(np.random.SeedSequence([shops, *shape])).integers(shops, size=shape) == shop
     mine = {name: getattr(events, name) * chosen for name in ARRAYS if name != "exposure"}
