@@ -1,6 +1,6 @@
 """From the panel to a fitted world: cut one split's rows, fit its models, say where each number came from."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from history.features import features, taste
 from history.panel import Panel, states_before, week_events
 from history.parts import newcomers_before
 from history.splits import Split
-from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response
+from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response, join_weeks
 from simulators.observation import Observer
 from simulators.promotion import Categories
 from simulators.provenance import Origin, Parameter
@@ -98,7 +98,7 @@ def newcomer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
                 category_spend=week.category_spend[rows],
             )
         )
-    return CustomerWeeks(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(CustomerWeeks)))
+    return join_weeks(parts)
 
 
 def targeted_campaigns(

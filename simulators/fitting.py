@@ -1,5 +1,6 @@
 """Fitting the response ensemble: all members in one optimiser, each with its own Bayesian bootstrap of customers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
@@ -64,8 +65,10 @@ class CustomerWeeks:
     def where(self, keep: Tensor) -> "CustomerWeeks":
         return CustomerWeeks(*(getattr(self, f.name)[keep] for f in fields(self)))
 
-    def and_also(self, other: "CustomerWeeks") -> "CustomerWeeks":
-        return CustomerWeeks(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+def join_weeks(parts: Sequence[CustomerWeeks]) -> CustomerWeeks:
+    """Stack the rows of several."""
+    return CustomerWeeks(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(CustomerWeeks)))
 
 
 def fit_response(
@@ -88,7 +91,7 @@ def fit_response(
         InputError: there are too few visits or too little spend to learn from.
     """
     _refuse_too_little(rows)
-    together = rows if newcomers is None else rows.and_also(newcomers)
+    together = rows if newcomers is None else join_weeks([rows, newcomers])
     seen = capped(together.features)
     mean, scale = seen.mean(dim=0), seen.std(dim=0).clamp(min=1e-3)
     generator = torch.Generator().manual_seed(seed)
