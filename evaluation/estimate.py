@@ -1,5 +1,6 @@
 """An estimated quantity with its uncertainty, and the variance of a mean over crossed clusters."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,10 +66,16 @@ def _axis_variance(values: NDArray[np.float64], axis: int) -> tuple[float, int]:
     return float(means.var(ddof=1)) / len(means), len(means) - 1
 
 
-def effect_range(by_draw: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the central 95 % of a value over draws of the assumed effects, shape (draws,)."""
-    lo, hi = np.quantile(by_draw, [0.025, 0.975])
+def middle_95(draws: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Return the limits of the middle 95 % of a value over its draws, shape (draws,)."""
+    lo, hi = middle_95_of_each(np.asarray(draws))
     return float(lo), float(hi)
+
+
+def middle_95_of_each(draws: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same of many values, from draws of shape (draws, ...), each limit of shape (...)."""
+    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+    return lo, hi
 
 
 def ratio_of_means(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Estimate | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from evaluation.estimate import Z95
+from evaluation.estimate import Z95, middle_95
 
 Floats = NDArray[np.float64]
 EDGE = 1e-4
@@ -153,8 +153,7 @@ def _auc_interval(rows: Predictions, seed: int, resamples: int) -> tuple[float, 
         weight = np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(float)
         if len(np.unique(rows.outcome[weight > 0])) == 2:
             draws.append(weighted_auc(rank, rows.outcome, weight))
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return float(lo), float(hi)
+    return middle_95(draws)
 
 
 def weighted_auc(rank: NDArray[np.int64], outcome: Floats, weight: Floats) -> float:

@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.estimate import middle_95, middle_95_of_each
+
 Floats = NDArray[np.float64]
 POINTS: Final = 21
 RESAMPLES: Final = 200
@@ -49,7 +51,7 @@ def judge_ranking(rows: Ranked, seed: int = 0, resamples: int = RESAMPLES) -> di
     for i in range(resamples):
         weight = np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(np.float64)
         draws[i] = _curve(score, weight, shares)
-    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+    lo, hi = middle_95_of_each(draws)
     return {
         "share": shares.tolist(),
         "gain": curve.tolist(),
@@ -75,5 +77,5 @@ def _area(curve: Floats) -> float:
 
 
 def _interval(value: float, draws: list[float]) -> dict[str, float]:
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return {"value": value, "lo": float(lo), "hi": float(hi)}
+    lo, hi = middle_95(draws)
+    return {"value": value, "lo": lo, "hi": hi}

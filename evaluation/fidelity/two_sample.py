@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from evaluation.estimate import middle_95
 from evaluation.fidelity.trajectories import Trajectories
 
 Floats = NDArray[np.float64]
@@ -119,8 +120,7 @@ def _interval(rows: Samples, scores: Floats, seed: int) -> tuple[float, float]:
     for _ in range(RESAMPLES):
         weight = np.bincount(rng.integers(n, size=n), minlength=n)[rows.customer]
         draws.append(roc_auc_score(rows.label, scores, sample_weight=weight))
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return float(lo), float(hi)
+    return middle_95(draws)
 
 
 def _floor(kind: str, real: Floats, seed: int, times: int = 3) -> float:
