@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -56,23 +57,29 @@ class CustomerWeeks:
     baskets: Tensor  # (n,)
     spend: Tensor  # (n,) [USD]
     promo_spend: Tensor  # (n,) [USD]
-    taste: Tensor  # shares of earlier spend, (n, k)
-    category_spend: Tensor  # (n, k) [USD]
 
     def __len__(self) -> int:
         return self.customer.shape[0]
 
-    def where(self, keep: Tensor) -> "CustomerWeeks":
-        return CustomerWeeks(*(getattr(self, f.name)[keep] for f in fields(self)))
+    def where(self, keep: Tensor) -> Self:
+        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryWeeks(CustomerWeeks):
+    """The same with what they hold by category, which a response model is fitted to and nothing else reads."""
+
+    taste: Tensor  # shares of earlier spend, (n, k)
+    category_spend: Tensor  # (n, k) [USD]
 
 
 def join_weeks(parts: Sequence[CustomerWeeks]) -> CustomerWeeks:
-    """Stack the rows of several."""
+    """Stack the rows of several, without their categories."""
     return CustomerWeeks(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(CustomerWeeks)))
 
 
 def fit_response(
-    rows: CustomerWeeks,
+    rows: CategoryWeeks,
     redemption: RedemptionModel,
     config: ResponseConfig,
     seed: int,
@@ -216,7 +223,7 @@ def _count_loss(log_mean: Tensor, log_size: Tensor, count: Tensor) -> Tensor:
     return -constant - size * (torch.log(size) - log_total) - count * (log_mean - log_total)
 
 
-def _fit_visit(model: ResponseModel, rows: CustomerWeeks, spread: _Spread) -> VisitModel:
+def _fit_visit(model: ResponseModel, rows: CategoryWeeks, spread: _Spread) -> VisitModel:
     """Fit the spread of a visit around the ensemble's mean heads."""
     seen = rows.where(rows.baskets > 0)
     residual, sd = _residuals(model, seen, spread.basket_slope)
