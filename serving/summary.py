@@ -17,11 +17,16 @@ class Tile:
 
 
 def recommendation(data: ReportData) -> str:
-    """Return what to do, in one sentence."""
+    """Return what to do, in one sentence: a policy that is not shown to pay is not recommended."""
     head = data.headline
     if head.with_offer == 0:
         return f"Make no offer to any of the {head.customers:,} customers this week"
-    return f"Make an offer to {head.with_offer:,} of {head.customers:,} customers this week"
+    who = f"{head.with_offer:,} of {head.customers:,} customers"
+    if head.uplift.above_zero:
+        return f"Make an offer to {who} this week"
+    if head.uplift.below_zero:
+        return f"Make no offers this week: those to {who} are expected to lose money"
+    return f"Test an offer to {who} before you rely on it: it may bring nothing"
 
 
 def mostly(data: ReportData, most: int = 3) -> str:
@@ -58,9 +63,9 @@ def tiles(data: ReportData) -> list[Tile]:
 def honesty(data: ReportData) -> str:
     """Return how sure the gain is and what it rests on."""
     uplift = data.headline.uplift
-    if uplift.lo > 0:
+    if uplift.above_zero:
         sure = "The interval lies above zero: a gain is likely, its size is uncertain."
-    elif uplift.hi < 0:
+    elif uplift.below_zero:
         sure = "The interval lies below zero: expect a loss, do not use this policy."
     else:
         sure = "The interval includes zero: the offers may bring nothing."

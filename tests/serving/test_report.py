@@ -104,6 +104,22 @@ def test_the_first_screen_says_how_sure_it_is(report, lo, hi, words):
     assert "12 of 18 numbers are assumed" in summary.honesty(report)
 
 
+@pytest.mark.parametrize(
+    ("lo", "hi", "title"),
+    [
+        (1.0, 9.0, "Make an offer to 268 of 300 customers this week"),
+        (-1.0, 9.0, "Test an offer to 268 of 300 customers before you rely on it: it may bring nothing"),
+        (0.0, 0.0, "Test an offer to 268 of 300 customers before you rely on it: it may bring nothing"),
+        (-9.0, -1.0, "Make no offers this week: those to 268 of 300 customers are expected to lose money"),
+    ],
+)
+def test_the_headline_recommends_only_offers_that_are_shown_to_pay(report, lo, hi, title):
+    head = replace(report.headline, uplift=Interval((lo + hi) / 2, lo, hi))
+    page = render(replace(report, headline=head))
+    assert f"<h1>{title}</h1>" in page
+    assert f"<title>Offersmith: {title}</title>" in page
+
+
 def test_agents_are_called_different_only_where_intervals_part(report):
     assert "PPO (chosen) and knapsack, the best other one, overlap" in summary.comparison(report)
     far = replace(report.agents[0], uplift=Interval(0.5, 0.4, 0.6))
