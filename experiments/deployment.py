@@ -12,7 +12,7 @@ from tqdm import tqdm
 from agents.agent import TrainedPolicy
 from campaigns.offers import Catalog
 from evaluation.budget import DEAREST
-from evaluation.estimate import middle_95_of_each
+from evaluation.estimate import middle_95, middle_95_of_each
 from evaluation.rollout import Play, expected_gain
 from serving.distillation import Decisions, distill
 from serving.reasons import Bound, Expectation, binding, describe, reasons
@@ -64,7 +64,8 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
     lo, hi = middle_95_of_each(chosen)
     catalog = where.market.catalog
     features = _rule_features(profiles)
-    segments = _distill_within(Decisions(features, picked, gain, cost), catalog, rules)
+    uplift_lo, _ = middle_95(chosen.mean(axis=1))
+    segments = _distill_within(Decisions(features, picked, gain, cost, uplift_lo), catalog, rules)
     place = apply_rules(segments, features)
     uplift = chosen.mean(axis=0)
     expected = Expectation(uplift, np.minimum(lo, uplift), np.maximum(hi, uplift))

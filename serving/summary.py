@@ -106,8 +106,13 @@ def comparison(data: ReportData) -> str:
 def distilled(data: ReportData) -> str:
     """Return how well the rules stand for the policy."""
     segments, n = data.segments, len(data.segments.rules)
-    kept = "" if segments.uplift_kept is None else f" and keep {percent(segments.uplift_kept)} of its expected gain"
-    less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
+    kept = less = ""
+    they, keep = ("it", "keeps") if n == 1 else ("they", "keep")
+    if segments.uplift_kept is not None:
+        kept = f" and {keep} {percent(segments.uplift_kept)} of its expected gain"
+        less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
+    elif data.headline.with_offer:
+        less = f" What share {they} {keep} of its expected gain cannot be told: that gain is not clearly above zero."
     stands = "One rule stands for the policy: it gives" if n == 1 else f"{n} rules stand for the policy: they give"
     return (
         f"{stands} {percent(segments.agreement)} of the customers the same{kept}, and {'costs' if n == 1 else 'cost'} "

@@ -132,6 +132,15 @@ def test_rules_that_keep_too_little_are_not_praised(report):
     assert "less than was asked" in summary.distilled(replace(report, segments=less))
 
 
+def test_a_share_of_the_gain_that_cannot_be_told_is_not_given(report):
+    unclear = replace(report, segments=replace(report.segments, enough=False, uplift_kept=None))
+    assert "keep of its expected gain cannot be told" in summary.distilled(unclear)
+    assert "less than was asked" not in summary.distilled(unclear)
+    nothing = replace(report.headline, with_offer=0)
+    none = replace(unclear, headline=nothing, policy=report.policy.assign(offer="none"))
+    assert "expected gain" not in summary.distilled(none)
+
+
 def test_data_that_contradict_themselves_are_refused(report):
     with pytest.raises(InputError, match="chosen agent 'dqn' was not judged; expected one of ppo"):
         replace(report, chosen="dqn")
