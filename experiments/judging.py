@@ -14,7 +14,7 @@ from experiments.config import Config
 from experiments.history import PreparedHistory, recent_surprises
 from history.panel import Panel
 from history.splits import Split
-from simulators.fit import FIRST_CAMPAIGN_WEEK, campaign_types, customer_weeks, targeted_campaigns
+from simulators.fit import campaign_types, customer_weeks, known_campaigns, targeted_campaigns
 from simulators.fitting import mean_spend_given_visit, mean_visit_probability
 from simulators.redemption import RedemptionModel, fit_redemption
 from simulators.response import ResponseModel
@@ -45,8 +45,7 @@ def gather_learned(config: Config, history: PreparedHistory, response: ResponseM
         response: Of the training market, on any device.
     """
     train, test = history.splits.train, history.splits.test
-    starts = range(FIRST_CAMPAIGN_WEEK, train.weeks.stop)
-    earlier = targeted_campaigns(history.panel, history.targeting, train, starts, until=train.weeks.stop)
+    earlier = known_campaigns(history.panel, history.targeting, train)
     response = response.to("cpu")
     return Learned(
         response,
@@ -131,8 +130,7 @@ def simulate_redemptions(
         None where no campaign was sent in time.
     """
     test, panel = history.splits.test, history.panel
-    starts = range(FIRST_CAMPAIGN_WEEK, test.weeks.stop)
-    sent = targeted_campaigns(panel, history.targeting, test, starts, until=test.weeks.stop)
+    sent = known_campaigns(panel, history.targeting, test)
     if model is None or len(sent) == 0:
         return None
     known = replace(sent, features=panel.features[sent.customer, sent.begin.clamp(max=test.weeks.start)])

@@ -46,9 +46,7 @@ def fit_world(
         config: Of the response ensemble.
         seed: Same seed, same fit.
     """
-    starts = range(FIRST_CAMPAIGN_WEEK, split.weeks.stop)
-    campaigns = targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
-    redemption = fit_redemption(campaigns, config.members, seed)
+    redemption = fit_redemption(known_campaigns(panel, targeting, split), config.members, seed)
     rows = category_weeks(panel, split)
     response = fit_response(rows, redemption, config, seed, newcomer_weeks(panel, split))
     observer = Observer(response.mean, response.scale)
@@ -106,6 +104,12 @@ def newcomer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
             )
         )
     return join_weeks(parts)
+
+
+def known_campaigns(panel: Panel, targeting: pd.DataFrame, split: Split) -> TargetedCampaigns:
+    """Cut all of a split's campaigns up to the end of its weeks out of the log."""
+    starts = range(FIRST_CAMPAIGN_WEEK, split.weeks.stop)
+    return targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
 
 
 def targeted_campaigns(
