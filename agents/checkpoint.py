@@ -28,6 +28,12 @@ class Checkpoints:
         self._folder = folder
         self._identity = dict(identity)
 
+    @property
+    def step(self) -> int | None:
+        """Customer-weeks that the newest checkpoint stands at; None where there is none."""
+        path = self._folder / RECORD
+        return int(read_json(path)["step"]) if path.is_file() else None
+
     def save(self, step: int, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
         """Keep a checkpoint and drop the one before it.
 
