@@ -112,7 +112,8 @@ def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> Red
     """Fit ridge logistic hazards by Newton's method, one per Bayesian bootstrap of the customers.
 
     The ridge is the likeliest one given the redemptions: with a weaker one few redemptions make customers differ by
-    chance, and who is believed to redeem seldom looks cheap to send an offer to. Where the history has too few redemptions to learn from, everyone redeems with the assumed chance `FALLBACK`.
+    chance, and who is believed to redeem seldom looks cheap to send an offer to. Where the history has too few
+    redemptions to learn from, everyone redeems with the assumed chance `FALLBACK`.
 
     Reference:
         Singer & Willett, "It's About Time: Using Discrete-Time Survival Analysis to Study Duration and the Timing of
