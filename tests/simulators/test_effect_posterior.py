@@ -15,7 +15,8 @@ from simulators.effects.logged_offers import NONE, OfferEffects
 from simulators.effects.posterior import NOTHING, Estimates, bundle_factor, combine, posterior
 from simulators.effects.shelf import NO_SHELF, ShelfEffects
 from simulators.lift import reached_log, reached_share
-from simulators.priors import KINDS, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import KINDS, EffectPriors, draw_effects
 from simulators.provenance import Origin
 
 NO_SHELF_AT_ALL = ShelfEffects(NO_SHELF, None, None, None, 0.0, {})

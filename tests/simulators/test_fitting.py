@@ -205,6 +205,15 @@ def test_redemption_recovers_who_redeems() -> None:
     assert float((restated - chance).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_redeems_by_chance_is_not_held_to_differ(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    redeemed = (torch.rand(600, generator=generator) < 0.5).float()
+    campaigns = replace(campaigns_of(redeemed), features=torch.randn(600, len(FEATURES), generator=generator))
+    model = fit_redemption(campaigns, members=5, seed=seed)
+    assert float(model.chance(campaigns, torch.ones(600)).std()) < 0.03
+
+
 @pytest.fixture(scope="module")
 def split() -> Split:
     return Split("train", np.arange(60, dtype=np.int64), range(10, 40))

@@ -18,7 +18,8 @@ from simulators.effects.posterior import NOTHING, Estimates, posterior
 from simulators.effects.shelf import NO_SHELF, ShelfEffects
 from simulators.effects.visit_score import VisitProblem
 from simulators.lean import COLUMNS, FARTHEST, LEANS_ON, MOST, Lean
-from simulators.priors import KINDS, LEAN_SPREAD, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import KINDS, LEAN_SPREAD, EffectPriors, draw_effects
 from simulators.reference import reference_terms
 from simulators.synthetic.log import QUIET_WEEKS, live_through
 from simulators.synthetic.truth import SyntheticTruth, open_shop

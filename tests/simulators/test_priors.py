@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from campaigns.errors import InputError
-from simulators.priors import KINDS, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import KINDS, EffectPriors, draw_effects
 from simulators.provenance import Origin
 
 DRAWS = 20_000
