@@ -149,6 +149,9 @@ def test_leans_survive_writing_and_what_is_described_is_what_is_drawn() -> None:
         assert row.origin.value == "estimate+prior"
         assert float(slope.mean()) == pytest.approx(row.value, abs=4 * row.error / 20_000**0.5)
         assert float(slope.std()) == pytest.approx(row.error, rel=0.05)
+    there = drawn.to("meta").lean
+    assert there is not None
+    assert {there.slope.device.type, there.centre.device.type, there.scale.device.type} == {"meta"}
     without = draw_effects(replace(learned, leans={}), 20_000, 3)
     assert all(torch.equal(one, other) for one, other in zip(drawn.sizes(), without.sizes(), strict=True))
 
