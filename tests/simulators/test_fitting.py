@@ -17,9 +17,9 @@ from history.features import FEATURES, features
 from history.panel import build_panel
 from history.splits import Split
 from history.state import State
-from simulators.fit import customer_weeks, describe_fit, fit_world, targeted_campaigns
+from simulators.fit import category_weeks, customer_weeks, describe_fit, fit_world, targeted_campaigns
 from simulators.fitting import (
-    CustomerWeeks,
+    CategoryWeeks,
     ResponseConfig,
     fit_response,
     mean_spend_given_visit,
@@ -59,7 +59,7 @@ NO_CAMPAIGNS = pd.DataFrame(
 )
 
 
-def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CustomerWeeks:
+def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CategoryWeeks:
     """Return rows in which n customers, each seen before `weeks` weeks, do what the reference model says."""
     market = replace(build_market(reference_world(), reference_terms()), response=TRUTH)
     state = open_at(market, reference_pool(n, seed=seed), draw=0)
@@ -77,11 +77,11 @@ def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CustomerWeeks:
         baskets = bought.baskets * bought.visited
         bought_by = spend.unsqueeze(1) * shares
         parts.append((torch.arange(n), week, sight.features, baskets, spend, promo, sight.wallet.taste, bought_by))
-    return by_customer(CustomerWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True))), n)
+    return by_customer(CategoryWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True))), n)
 
 
-def by_customer(rows: CustomerWeeks, n: int) -> CustomerWeeks:
-    """Order rows that come week by week as `customer_weeks` gives them: customer by customer."""
+def by_customer(rows: CategoryWeeks, n: int) -> CategoryWeeks:
+    """Order rows that come week by week as `category_weeks` gives them: customer by customer."""
     return rows.where(torch.arange(len(rows)).view(-1, n).T.flatten())
 
 
@@ -240,9 +240,9 @@ def test_nothing_of_other_customers_or_later_weeks_is_learned_from(split: Split)
         values = getattr(spoilt, name)
         values[60:], values[:, 40:] = 7.0, 7.0
     for events_of in (events, spoilt):
-        rows = customer_weeks(build_panel(events_of), split)
+        rows = category_weeks(build_panel(events_of), split)
         assert len(rows) == 60 * 30
-    first, second = (customer_weeks(build_panel(e), split) for e in (events, spoilt))
+    first, second = (category_weeks(build_panel(e), split) for e in (events, spoilt))
     assert all(torch.equal(value, tensors_of(second)[name]) for name, value in tensors_of(first).items())
 
 
