@@ -26,6 +26,7 @@ from simulators.fitting import (
     mean_visit_probability,
 )
 from simulators.market import Market
+from simulators.priors import EffectPriors
 from simulators.provenance import Origin
 from simulators.redemption import FALLBACK, RedemptionModel, TargetedCampaigns, fit_redemption
 from simulators.reference import CATEGORIES, reference_pool, reference_terms, reference_world
@@ -43,7 +44,7 @@ from simulators.worlds import (
     write_world,
 )
 from tests.history.fabricated_weeks import fabricate_weeks
-from tests.simulators.play import ask_anything, ask_nothing, live, open_at, tensors_of
+from tests.simulators.play import LEANS, ask_anything, ask_nothing, live, open_at, tensors_of
 
 TRUTH = reference_world().response
 NO_CAMPAIGNS = pd.DataFrame(
@@ -205,6 +206,15 @@ def test_redemption_recovers_who_redeems() -> None:
     assert float((restated - chance).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_redeems_by_chance_is_not_held_to_differ(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    redeemed = (torch.rand(600, generator=generator) < 0.5).float()
+    campaigns = replace(campaigns_of(redeemed), features=torch.randn(600, len(FEATURES), generator=generator))
+    model = fit_redemption(campaigns, members=5, seed=seed)
+    assert float(model.chance(campaigns, torch.ones(600)).std()) < 0.03
+
+
 @pytest.fixture(scope="module")
 def split() -> Split:
     return Split("train", np.arange(60, dtype=np.int64), range(10, 40))
@@ -270,7 +280,8 @@ def test_a_world_comes_back_from_disk_to_the_bit(tmp_path: Path, market: Market,
     for name, value in tensors_of(world).items():
         assert torch.equal(tensors_of(back)[name], value), name
     assert all(torch.equal(value, back.response.tensors()[name]) for name, value in world.response.tensors().items())
-    terms = MarketTerms.from_dict(reference_terms(market.catalog).to_dict())
+    written = replace(reference_terms(market.catalog), priors=EffectPriors(leans=LEANS))
+    terms = MarketTerms.from_dict(written.to_dict())
     again = build_market(back, terms)
     for one, other in zip(
         live(market, open_at(market, pool), ask_anything(1), weeks=3),

@@ -245,23 +245,22 @@ def see_and_live(market: Market, observer: Observer, state: Any, action: Tensor,
 
 def test_a_week_makes_no_host_round_trip(market: Market, pool: State) -> None:
     observer, n = reference_world().observer, pool.n
-    state = open_at(market, pool, cohorts=2, budget_cents=10_000)
-    action, noise = (
-        ask_anything(1)(market, state, look(market, state)),
-        draw_noise(n, len(CATEGORIES), torch.Generator()),
-    )
+    action = torch.randint(market.n_actions, (n,), generator=torch.Generator().manual_seed(1))
+    noise = draw_noise(n, len(CATEGORIES), torch.Generator())
     price = torch.ones(n)
     with NoHostRoundTrip():
+        state = open_at(market, pool, cohorts=2, budget_cents=10_000)
         total = see_and_live(market, observer, state, action, noise, price)
     assert torch.isfinite(total)
 
 
 def test_a_week_runs_on_a_device_without_values(market: Market, pool: State) -> None:
-    observer, n = moved(reference_world().observer, "meta"), pool.n
-    state = moved(open_at(market, pool, cohorts=2, budget_cents=10_000), "meta")
+    observer, n, there = moved(reference_world().observer, "meta"), pool.n, moved(market, "meta")
+    draw = torch.zeros(n, dtype=torch.int64, device="meta")
+    state = open_market(there, moved(pool, "meta"), draw, cohorts=2, budget_cents=10_000)
     action, noise = (
         torch.zeros(n, dtype=torch.int64, device="meta"),
         moved(draw_noise(n, len(CATEGORIES), torch.Generator()), "meta"),
     )
-    total = see_and_live(moved(market, "meta"), observer, state, action, noise, torch.ones(n, device="meta"))
+    total = see_and_live(there, observer, state, action, noise, torch.ones(n, device="meta"))
     assert total.device.type == "meta"
