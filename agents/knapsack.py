@@ -1,7 +1,7 @@
 """Budgeted knapsack on a response model of its own: each customer's best offer at the budget's price λ.
 
 λ is the Lagrange multiplier of the multiple-choice knapsack: at the λ whose choices cost the budget, these choices
-are the best that the budget can buy (`allocation.knapsack_dual` finds it for one week).
+are the best that the budget can buy (`campaigns.allocation` finds it for one week).
 """
 
 from collections.abc import Mapping

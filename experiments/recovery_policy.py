@@ -28,7 +28,7 @@ from simulators.market import Market, open_market
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.synthetic.log import SyntheticLog, live_through
-from simulators.synthetic.score import Worth, allocate, one_week_market, total, upper_bound, worth_of_offers
+from simulators.synthetic.score import Worth, choose, one_week_market, total, upper_bound, worth_of_offers
 from simulators.synthetic.truth import SyntheticTruth, TrueShop, open_shop
 from simulators.worlds import MarketTerms, build_market
 
@@ -61,8 +61,8 @@ def score_policies(config: Config, customers: int, index: int) -> dict[str, Any]
         "learned": _learned_worth(config, shop, log, panel, splits),
         "knapsack_on_log": _knapsack_on_log(shop, log, panel, config.seed),
     }
-    policies = {name: _score(allocate(found, budget)[0], worth, budget) for name, found in believed.items()}
-    policies["best_with_the_truth"] = _score(allocate(worth, budget)[0], worth, budget)
+    policies = {name: _score(choose(found, budget), worth, budget) for name, found in believed.items()}
+    policies["best_with_the_truth"] = _score(choose(worth, budget), worth, budget)
     policies["random"] = _score(rng.integers(shop.market.n_actions, size=customers), worth, budget)
     return {"customers": customers, "bound": bound / customers, "budget": config.recovery.budget, "policies": policies}
 
