@@ -83,6 +83,8 @@ class LearningWorld:
         layout: Where features, λ and mask stand in an observation row.
         horizon: Weeks of one episode, wash-out included.
         logged: The shop's own targeting; None if its history has no campaigns.
+        feedback: Past decisions on this world's features and offers, with the probabilities of their choice, that
+            bandits begin from; None if there are none.
     """
 
     vector: Vector
@@ -90,6 +92,7 @@ class LearningWorld:
     layout: ObservationLayout
     horizon: int
     logged: LoggedTargeting | None = None
+    feedback: LoggedFeedback | None = None
 
 
 class Agent(Protocol):

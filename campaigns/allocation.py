@@ -7,11 +7,11 @@ from torch import Tensor
 
 HALVINGS = 60
 """Of the logarithm of the price, from a range of 41 to below the rounding of float64."""
-STRETCHES = (1.0, 1.03, 1.1, 1.25, 1.6, 2.5)
-"""Multiples of the price at which an allocation is begun anew: one that leaves more money may end better."""
-CLOSEST = 96
+STRETCHES = (0.97, 0.9, 0.8, 1.03, 1.1, 1.25, 1.6, 2.5)
+"""Multiples of the price at which an allocation is begun anew: one from further away may end better."""
+CLOSEST = 64
 """Customers nearest to another choice, and their nearest changes, among which the money that is left is spent."""
-EXCHANGES = 8
+EXCHANGES = 6
 """Changes of one or two customers that are made among them."""
 
 
@@ -50,7 +50,7 @@ def allocate(value: Tensor, cost: Tensor, budget: Tensor) -> Allocation:
 
     Relaxes the multiple-choice knapsack by a price on money and bisects that price. Just below it the choices cost too
     much, just above it they leave money over: it goes to customers who choose differently below, and then to the best
-    changes of one or two customers that it still buys. The same is begun anew from some higher prices, and the best is
+    changes of one or two customers that it still buys. The same is begun anew from some other prices, and the best is
     kept. The dual at the price bounds every allocation from above.
 
     Args:
@@ -74,9 +74,9 @@ def allocate(value: Tensor, cost: Tensor, budget: Tensor) -> Allocation:
     dear, choice = _best(value, cost, low), _best(value, cost, high)
     choice = _spend_rest(value, cost, budget, high, _take_some(cost, budget, dear, choice))
     worth = _picked(value, choice).sum()
-    for stretch in STRETCHES[1:]:
+    for stretch in STRETCHES:
         other = _spend_rest(value, cost, budget, high, _best(value, cost, stretch * high))
-        better = _picked(value, other).sum() > worth
+        better = (_picked(value, other).sum() > worth) & (_picked(cost, other).sum() <= budget)
         choice, worth = torch.where(better, other, choice), torch.where(better, _picked(value, other).sum(), worth)
     price = torch.where(plenty, 0.0, high)
     return Allocation(torch.where(plenty, free, choice), price, _dual(value, cost, budget, price))
@@ -122,7 +122,10 @@ def _spend_rest(value: Tensor, cost: Tensor, budget: Tensor, price: Tensor, choi
 
 
 def _exchange(value: Tensor, cost: Tensor, reduced: Tensor, choice: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """Make the best affordable change of one or two customers, among the changes that lose least at the price."""
+    """Make the best affordable change of one or two customers, among the changes that lose least at the price.
+
+    A choice that costs too much is changed even where that loses value.
+    """
     n, k = value.shape
     loss = (_picked(reduced, choice).unsqueeze(1) - reduced).scatter(1, choice.unsqueeze(1), torch.inf).flatten()
     change = loss.topk(min(CLOSEST, n * k), largest=False).indices
@@ -134,7 +137,7 @@ def _exchange(value: Tensor, cost: Tensor, reduced: Tensor, choice: Tensor, left
     total = torch.where(fits, _pair_sum(gain, alone), -torch.inf)
     pair = total.flatten().argmax()
     first, second = pair // len(change), pair % len(change)
-    improves = total.take(pair) > 0
+    improves = (total.take(pair) > 0) | ((left < 0) & total.take(pair).isfinite())
     spent = torch.where(improves, _pair_sum(more, alone).take(pair), 0.0)
     here = torch.arange(n, device=value.device)
     one = torch.where(here == row.take(first), offer.take(first), choice)
