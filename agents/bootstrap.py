@@ -16,10 +16,10 @@ from agents.agent import LearningWorld, Monitor, TrainedPolicy
 from agents.decide import Placed, best_allowed
 from agents.episode import Decisions
 from agents.linear_agent import plain
-from agents.linear_model import columns_of, names_of, place_coefficients
+from agents.linear_model import coefficient_tensors, columns_of, names_of, place_coefficients, with_price
 from agents.online import OnlineConfig, learn_online
 from agents.regression import Basis, Memory, Statistics, squares
-from agents.shared import SharedRidge, offer_rows
+from agents.shared import Coefficients, SharedRidge, offer_rows
 from agents.warm_start import warm_statistics
 from campaigns.decision import Context, ObservationLayout
 from history.feedback import LoggedFeedback
@@ -49,9 +49,9 @@ class BootstrapPolicy:
 
     def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Place the members' `shared` (members, described, p, 2), `own` (members, offers, p, 2) and `pairs`."""
+        columns = columns_of(layout, meta["model"])
         self._written = {name: tensors[name] for name in ("shared", "own", "pairs")}
         mean, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
-        columns = columns_of(layout, meta["model"])
         self._placed = Placed({"mean": mean, "pairs": tensors["pairs"], "columns": columns})
         self._meta = dict(meta)
 
@@ -98,12 +98,12 @@ class _Learner:
     ) -> None:
         self._layout, self._config = layout, config
         self._rows, self._pairs = offer_rows(layout), squares(layout.n_features)
-        self._p = 1 + layout.n_features + len(self._pairs)
+        self._p = 3 + 3 * len(self._pairs)
         self._generator = torch.Generator().manual_seed(seed)
         empty = Statistics.empty(layout.n_actions, self._p)
         self._memories = [Memory(empty, config.discount, config.window) for _ in range(config.members)]
         if feedback is not None:
-            logged = warm_statistics(feedback, layout, Basis(self._pairs).expand, config.warm_start)
+            logged = warm_statistics(feedback, layout, self._regressors, config.warm_start)
             for memory in self._memories:
                 memory.add(logged)
         spread = config.noise_usd * config.ridge**0.5  # ridge times a draw from the prior
@@ -118,7 +118,7 @@ class _Learner:
         return best.gather(0, member).squeeze(0)
 
     def learn(self, batch: Decisions) -> None:
-        x = Basis(self._pairs).expand(batch.context.features.double())
+        x = self._regressors(batch.context.features, batch.context.price)
         for memory in self._memories:
             weight = torch.poisson(torch.ones(len(x), dtype=torch.float64), generator=self._generator)
             part = Statistics.empty(self._layout.n_actions, self._p)
@@ -130,16 +130,17 @@ class _Learner:
     def policy(self, seed: int) -> TrainedPolicy:
         return self._policy
 
+    def _regressors(self, features: Tensor, price: Tensor) -> Tensor:
+        return with_price(Basis(self._pairs).expand(features.double()), features, price)
+
     def _refresh(self) -> None:
+        precision = self._config.prior(self._layout.n_features).precision(self._p)
         found = []
         for memory, prior in zip(self._memories, self._prior, strict=True):
-            model = SharedRidge(memory.total.gram, self._rows, self._config.pool, self._config.ridge)
+            model = SharedRidge(memory.total.gram, self._rows, self._config.pool, precision)
             found.append(model.solve(memory.total.moment + prior))
-        tensors = {
-            "shared": torch.stack([member.shared for member in found]).float(),
-            "own": torch.stack([member.own for member in found]).float(),
-            "pairs": self._pairs,
-        }
+        members = Coefficients(*(torch.stack([getattr(m, part) for m in found]) for part in ("shared", "own")))
+        tensors = coefficient_tensors(members, 1 + 2 * len(self._pairs)) | {"pairs": self._pairs}
         meta = {
             "config": plain(self._config),
             "model": names_of(self._layout),

@@ -72,9 +72,9 @@ class KnapsackPolicy:
         Raises:
             InputError: The layout is another one than the model can serve.
         """
+        columns = columns_of(layout, meta["model"])
         self._written = {name: tensors[name] for name in ("shared", "own", "pairs")}
         level, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
-        columns = columns_of(layout, meta["model"])
         self._placed = Placed({"effects": level - level[:1], "pairs": tensors["pairs"], "columns": columns})
         self._meta = dict(meta)
 

@@ -53,9 +53,9 @@ class KnapsackAheadPolicy:
 
     def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Place `shared` (prices, described, p, 2) and `own` (prices, offers, p, 2), their `pairs` and `prices`."""
+        columns = columns_of(layout, meta["model"])
         self._written = {name: tensors[name] for name in ("shared", "own", "pairs", "prices")}
         level, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
-        columns = columns_of(layout, meta["model"])
         kept = {name: tensors[name] for name in ("pairs", "prices")}
         self._placed = Placed(kept | {"effects": level - level[:, :1], "columns": columns})
         self._meta = dict(meta)

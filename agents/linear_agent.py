@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.agent import LearningWorld, Monitor, TrainedPolicy
 from agents.episode import Decisions
-from agents.linear_model import LinearScores, names_of, written
+from agents.linear_model import LinearScores, names_of, with_price, written
 from agents.online import OnlineConfig, learn_online
 from agents.posterior import believe
 from agents.regression import Basis, Memory, Statistics, squares
@@ -54,7 +54,7 @@ class LinearLearner:
         self._rows, self._pairs = offer_rows(layout), squares(layout.n_features)
         self._memory = Memory(self._empty(), config.discount, config.window)
         if feedback is not None:
-            self._memory.add(warm_statistics(feedback, layout, Basis(self._pairs).expand, config.warm_start))
+            self._memory.add(warm_statistics(feedback, layout, self._regressors, config.warm_start))
         self._counts = torch.zeros(layout.n_actions, dtype=torch.int64)
         self._refresh()
 
@@ -63,7 +63,7 @@ class LinearLearner:
 
     def learn(self, batch: Decisions) -> None:
         part = self._empty()
-        part.add(Basis(self._pairs).expand(batch.context.features.double()), batch.action, batch.outcome)
+        part.add(self._regressors(batch.context.features, batch.context.price), batch.action, batch.outcome)
         self._memory.add(part)
         self._counts += torch.bincount(batch.action, minlength=len(self._counts))
         self._refresh()
@@ -74,11 +74,14 @@ class LinearLearner:
         return self._explorer.policy(self._scores, meta, int(self._counts.sum()), seed)
 
     def _empty(self) -> Statistics:
-        return Statistics.empty(self._layout.n_actions, 1 + self._layout.n_features + len(self._pairs))
+        return Statistics.empty(self._layout.n_actions, 3 + 3 * len(self._pairs))
+
+    def _regressors(self, features: Tensor, price: Tensor) -> Tensor:
+        return with_price(Basis(self._pairs).expand(features.double()), features, price)
 
     def _refresh(self) -> None:
-        belief = believe(self._memory.total, self._rows, self._config.prior)
-        tensors = written(belief, self._pairs, self._config.prior)
+        prior = self._config.prior(self._layout.n_features)
+        tensors = written(believe(self._memory.total, self._rows, prior), self._pairs, prior)
         self._scores = LinearScores(self._layout, names_of(self._layout), tensors)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agents.decide import Placed
 from agents.posterior import Belief, Posterior, Prior, lay_out
-from agents.regression import Basis
+from agents.regression import CLIP, Basis
 from agents.shared import Coefficients, offer_rows
 from campaigns.decision import SAVING, Context, ObservationLayout
 from campaigns.errors import InputError
@@ -59,6 +59,24 @@ def place_coefficients(
     return mean + deviation, place
 
 
+def with_price(x: Tensor, features: Tensor, price: Tensor) -> Tensor:
+    """Return regressors to learn from: behind x, what λ brings by itself, by which all offers and none are alike.
+
+    A bandit offers more where money is cheap, and so do the weeks after, which a decision is credited with too: that
+    must not be taken for what the offer brings. Who decides needs no such column.
+
+    Args:
+        x: Regressors, shape (n, p).
+        features: What the effect of λ may depend on, shape (n, n_features).
+        price: λ, shape (n,).
+
+    Returns:
+        Shape (n, p + 2 + n_features): x, log(1 + λ), its square, and its products with the features.
+    """
+    logarithm = torch.log1p(price).unsqueeze(1).to(x.dtype)
+    return torch.cat([x, logarithm, logarithm.square(), logarithm * features.to(x.dtype).clamp(-CLIP, CLIP)], dim=1)
+
+
 class LinearScores:
     """Scores a layout's offers by net margin less λ cost, with what is believed of them."""
 
@@ -69,21 +87,18 @@ class LinearScores:
             InputError: The layout is another one than the model can serve.
         """
         self._written = {name: tensors[name] for name in ("shared", "own", "root", "covariance", "pairs", "ridge")}
+        columns = columns_of(layout, names)
         mean, place = place_coefficients(layout, names, tensors["shared"], tensors["own"])
         prior = torch.eye(mean.shape[1]) / tensors["ridge"].sqrt()
         root = torch.where((place >= 0).view(-1, 1, 1), tensors["root"][place.clamp(min=0)], prior)
         posterior = lay_out(mean, root, tensors["covariance"])
-        columns = columns_of(layout, names)
         self._placed = Placed(vars(posterior) | {"pairs": tensors["pairs"], "columns": columns})
-
-    def regressors(self, features: Tensor) -> Tensor:
-        """Return the basis of the features that the model knows, shape (n, p)."""
-        data = self._placed.on(features.device)
-        return Basis(data["pairs"]).expand(features.index_select(1, data["columns"]))
 
     def scores(self, context: Context[Tensor]) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of net - λ cost [USD], each (n, n_actions)."""
-        return self.scores_at(self.regressors(context.features), context.price)
+        data = self._placed.on(context.features.device)
+        x = Basis(data["pairs"]).expand(context.features.index_select(1, data["columns"]))
+        return self.scores_at(x, context.price)
 
     def scores_at(self, x: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same for regressors of (n, p)."""
@@ -100,14 +115,18 @@ class LinearScores:
 
 
 def written(belief: Belief, pairs: Tensor, prior: Prior) -> dict[str, Tensor]:
-    """Return a belief as the tensors that `LinearScores` reads."""
-    return _written(belief.coefficients) | {
-        "root": belief.root.float(),
+    """Return a belief as the tensors that `LinearScores` reads, without the regressors by which offers are alike."""
+    p = belief.root.shape[1] - prior.common
+    return coefficient_tensors(belief.coefficients, p) | {
+        # The leading block of an inverse Cholesky factor is that of the leading block of the precision.
+        "root": belief.root[:, :p, :p].float().contiguous(),
         "covariance": belief.covariance.float(),
         "pairs": pairs,
         "ridge": torch.tensor(prior.ridge),
     }
 
 
-def _written(coefficients: Coefficients) -> dict[str, Tensor]:
-    return {"shared": coefficients.shared.float(), "own": coefficients.own.float()}
+def coefficient_tensors(coefficients: Coefficients, p: int) -> dict[str, Tensor]:
+    """Return the coefficients of the first p regressors as float32 tensors."""
+    own, shared = coefficients.own[..., :p, :], coefficients.shared[..., :p, :]
+    return {"shared": shared.float().contiguous(), "own": own.float().contiguous()}

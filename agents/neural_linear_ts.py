@@ -16,7 +16,7 @@ from agents.decide import Placed
 from agents.episode import Decisions
 from agents.lin_ts import draw_best, fixed_noise, win_shares
 from agents.linear_agent import plain
-from agents.linear_model import LinearScores, columns_of, names_of, written
+from agents.linear_model import LinearScores, columns_of, names_of, with_price, written
 from agents.online import OnlineConfig, learn_online
 from agents.posterior import believe
 from agents.regression import CLIP, Statistics
@@ -122,6 +122,7 @@ def hidden_features(net: Mapping[str, Tensor], features: Tensor) -> Tensor:
 
 
 def with_constant(hidden: Tensor) -> Tensor:
+    """Return what the last layer decides by: a constant and the network's features, shape (n, n_hidden + 1)."""
     return torch.cat([torch.ones_like(hidden[:, :1]), hidden], dim=1)
 
 
@@ -151,6 +152,7 @@ class _Learner:
         self._optimiser = torch.optim.Adam(parameters, lr=config.learning_rate)
         self._generator = torch.Generator().manual_seed(seed)
         self._features = torch.zeros(0, layout.n_features)
+        self._price = torch.zeros(0)
         self._action = torch.zeros(0, dtype=torch.int64)
         self._outcome = torch.zeros(0, 2, dtype=torch.float64)
         self._episodes = 0
@@ -162,6 +164,7 @@ class _Learner:
     def learn(self, batch: Decisions) -> None:
         latest = slice(-self._config.memory, None)
         self._features = torch.cat([self._features, batch.context.features])[latest]
+        self._price = torch.cat([self._price, batch.context.price])[latest]
         self._action = torch.cat([self._action, batch.action])[latest]
         self._outcome = torch.cat([self._outcome, batch.outcome])[latest]
         if self._episodes % self._config.learn_every == 0:
@@ -193,15 +196,17 @@ class _Learner:
 
     def _refresh(self) -> None:
         net = {name: value.detach().clone() for name, value in self._net().items()}
-        statistics = Statistics.empty(self._layout.n_actions, 1 + self._config.features)
-        parts = (torch.split(column, 65_536) for column in (self._features, self._action, self._outcome))
-        for features, action, outcome in zip(*parts, strict=True):
-            statistics.add(with_constant(hidden_features(net, features)).double(), action, outcome)
-        belief = believe(statistics, self._rows, self._config.prior)
+        statistics = Statistics.empty(self._layout.n_actions, 3 + 2 * self._config.features)
+        parts = (torch.split(column, 65_536) for column in (self._features, self._price, self._action, self._outcome))
+        for features, price, action, outcome in zip(*parts, strict=True):
+            hidden = hidden_features(net, features)
+            statistics.add(with_price(with_constant(hidden), hidden, price).double(), action, outcome)
+        prior = self._config.prior(self._config.features)
+        belief = believe(statistics, self._rows, prior)
         meta = {
             "config": plain(self._config),
             "model": names_of(self._layout),
             "seed": self._seed,
             "decisions_per_offer": statistics.count.long().tolist(),
         }
-        self._policy = NeuralLinearTSPolicy(self._layout, meta, net | written(belief, _NO_PAIRS, self._config.prior))
+        self._policy = NeuralLinearTSPolicy(self._layout, meta, net | written(belief, _NO_PAIRS, prior))

@@ -50,9 +50,9 @@ class OnlineConfig:
         if not holds:
             raise InputError(f"agent {self.kind}: {name} is {getattr(self, name)}; {expected}")
 
-    @property
-    def prior(self) -> Prior:
-        return Prior(self.ridge, self.pool, self.noise_usd)
+    def prior(self, n_features: int) -> Prior:
+        """Return the prior of regressors behind which λ's own effect stands, by `n_features` (`with_price`)."""
+        return Prior(self.ridge, self.pool, self.noise_usd, common=2 + n_features)
 
 
 class Learner(Protocol):

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from agents.regression import Statistics
-from agents.shared import Coefficients, SharedRidge, residual_square
+from agents.shared import ALIKE, Coefficients, SharedRidge, residual_square
 
 WARY = 10.0
 """Weight of the prior residual covariance, in decisions."""
@@ -86,11 +86,19 @@ class Prior:
         ridge: Precision of an offer's deviation from what offers share, in decisions.
         pool: Precision of what they share, in decisions.
         noise: Standard deviation of an outcome around its mean [USD].
+        common: Number of last regressors that move all offers alike.
     """
 
     ridge: float
     pool: float
     noise: float
+    common: int = 0
+
+    def precision(self, p: int) -> Tensor:
+        """Return the precision of each coefficient's deviation from what offers share, shape (p,), float64."""
+        precision = torch.full((p,), self.ridge, dtype=torch.float64)
+        precision[p - self.common :] = ALIKE
+        return precision
 
 
 def believe(statistics: Statistics, rows: Tensor, prior: Prior) -> Belief:
@@ -98,7 +106,8 @@ def believe(statistics: Statistics, rows: Tensor, prior: Prior) -> Belief:
 
     Empirical Bayes: the shared part is set to its most likely value, and is the mean of each offer's prior.
     """
-    model = SharedRidge(statistics.gram, rows, prior.pool, prior.ridge)
+    p = statistics.gram.shape[1]
+    model = SharedRidge(statistics.gram, rows, prior.pool, prior.precision(p))
     coefficients = model.solve(statistics.moment)
     error = residual_square(statistics, coefficients.of(rows))
     covariance = residual_covariance(error, statistics.count.sum(), prior.noise)

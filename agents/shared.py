@@ -17,6 +17,8 @@ from torch import Tensor
 from agents.regression import Statistics
 from campaigns.decision import ObservationLayout
 
+ALIKE = 1e7
+"""Penalty on a deviation from which nothing is left, in decisions."""
 BASE = 1e-2
 """Penalty on what all decisions share, "no offer" included, in decisions."""
 
@@ -53,29 +55,32 @@ class SharedRidge:
     The own parts are eliminated: v_a = (G_a + own)^-1 (m_a - G_a W z_a) leaves one system for W, of described * p rows.
     """
 
-    def __init__(self, gram: Tensor, rows: Tensor, pool: float, own: float) -> None:
+    def __init__(self, gram: Tensor, rows: Tensor, pool: float, own: Tensor | float) -> None:
         """Factor.
 
         Args:
             gram: Regressors times regressors per offer, shape (n_actions, p, p), float64.
             rows: What describes the offers, shape (n_actions, described).
             pool: Penalty on W but for its first row, in decisions.
-            own: Penalty on v, in decisions.
+            own: Penalty on v, in decisions, of all regressors or of each, shape (p,); where it is `ALIKE`, offers keep
+                no coefficient but the one that "no offer" has too.
         """
         p = gram.shape[1]
-        eye = torch.eye(p, dtype=torch.float64)
-        self._gram, self._rows, self._own = gram, rows, own
-        self.factor = torch.linalg.cholesky(gram + own * eye)
+        self._gram, self._rows = gram, rows
+        self._own = torch.as_tensor(own, dtype=torch.float64).expand(p).contiguous()
+        penalties = torch.diag(self._own)
+        self.factor = torch.linalg.cholesky(gram + penalties)
         """Cholesky factor of each offer's precision given W, shape (n_actions, p, p)."""
-        told = own * (eye - own * torch.cholesky_inverse(self.factor))
+        told = penalties - penalties @ torch.cholesky_inverse(self.factor) @ penalties
         both = torch.einsum("ai,aj,apq->ipjq", rows, rows, told).reshape(rows.shape[1] * p, -1)
-        penalty = torch.full((rows.shape[1],), pool, dtype=torch.float64)
+        penalty = torch.full((rows.shape[1], p), pool, dtype=torch.float64)
+        penalty[:, self._own >= ALIKE] = ALIKE
         penalty[0] = BASE
-        self._shared = torch.linalg.cholesky(both + torch.diag(penalty.repeat_interleave(p)))
+        self._shared = torch.linalg.cholesky(both + torch.diag(penalty.flatten()))
 
     def solve(self, moment: Tensor) -> Coefficients:
         """Return the coefficients for `moment`, regressors times outcomes per offer, shape (n_actions, p, k)."""
-        told = self._own * torch.cholesky_solve(moment, self.factor)
+        told = self._own.unsqueeze(1) * torch.cholesky_solve(moment, self.factor)
         right = torch.einsum("aj,apk->jpk", self._rows, told)
         shared = torch.cholesky_solve(right.flatten(0, 1), self._shared).reshape(right.shape)
         prior = torch.einsum("aj,jpk->apk", self._rows, shared)

@@ -20,6 +20,8 @@ from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
 from history.feedback import LoggedFeedback
 
+Regressors = Callable[[Tensor, Tensor], Tensor]
+
 CLIP = 50.0
 """Largest weight of a logged decision."""
 _ROWS = 65_536
@@ -34,7 +36,7 @@ class Weighting(Enum):
 
 
 def warm_statistics(
-    log: LoggedFeedback, layout: ObservationLayout, regressors: Callable[[Tensor], Tensor], weighting: Weighting
+    log: LoggedFeedback, layout: ObservationLayout, regressors: Regressors, weighting: Weighting
 ) -> Statistics:
     """Return the statistics of a log, as if its decisions had been made at random.
 
@@ -44,7 +46,7 @@ def warm_statistics(
     Args:
         log: Past decisions on the layout's features and offers, with their probabilities.
         layout: Of the world that the bandit is about to learn in.
-        regressors: From features (n, n_features) to regressors (n, p).
+        regressors: From features (n, n_features) and λ (n,), which a log does not know and is 0, to regressors (n, p).
         weighting: What the probabilities are used for.
 
     Raises:
@@ -67,10 +69,10 @@ def warm_statistics(
     return _doubly_robust(log, regressors, weight, plain, worth)
 
 
-def _weighted(log: LoggedFeedback, regressors: Callable[[Tensor], Tensor], weight: NDArray[np.float64]) -> Statistics:
+def _weighted(log: LoggedFeedback, regressors: Regressors, weight: NDArray[np.float64]) -> Statistics:
     statistics = None
     for rows in np.array_split(np.arange(log.n), max(1, -(-log.n // _ROWS))):
-        x = regressors(torch.from_numpy(log.features[rows])).double()
+        x = regressors(torch.from_numpy(log.features[rows]), torch.zeros(len(rows))).double()
         outcome = torch.from_numpy(np.stack([log.reward[rows], log.cost[rows]], axis=1))
         statistics = statistics or Statistics.empty(log.n_actions, x.shape[1])
         statistics.add(x, torch.from_numpy(log.action[rows]), outcome, torch.from_numpy(weight[rows]))
@@ -94,7 +96,7 @@ def _scaled(statistics: Statistics, factor: Tensor) -> Statistics:
 
 def _doubly_robust(
     log: LoggedFeedback,
-    regressors: Callable[[Tensor], Tensor],
+    regressors: Regressors,
     weight: NDArray[np.float64],
     plain: Statistics,
     worth: Tensor,
@@ -103,7 +105,7 @@ def _doubly_robust(
     model = believe_apart(plain, ridge=1.0, noise=1.0).mean.double()
     found = Statistics.empty(log.n_actions, plain.gram.shape[1])
     for rows in np.array_split(np.arange(log.n), max(1, -(-log.n // _ROWS))):
-        x = regressors(torch.from_numpy(log.features[rows])).double()
+        x = regressors(torch.from_numpy(log.features[rows]), torch.zeros(len(rows))).double()
         action, mask = torch.from_numpy(log.action[rows]), torch.from_numpy(log.mask[rows])
         outcome = torch.from_numpy(np.stack([log.reward[rows], log.cost[rows]], axis=1))
         for offer in range(log.n_actions):
