@@ -1,8 +1,8 @@
 """A knapsack that looks ahead: each offer's net margin and cost over all of the episode's remaining weeks.
 
 Fitted Q iteration on logged episodes. A decision's target is what its next weeks brought plus what the customer then is
-worth under the best choices to come; where no choice remains, it is simply all that came. Net margin and cost are kept
-apart, for a few prices of money, and interpolated between them, so that one training serves every budget.
+worth under the best choices to come; where no choice remains, it is what its own window brought. Net margin and cost
+are kept apart, for a few prices of money, and interpolated between them, so that one training serves every budget.
 
 Reference:
     Ernst, Geurts & Wehenkel, "Tree-Based Batch Mode Reinforcement Learning", JMLR 6, 2005 (fitted Q iteration).
@@ -36,9 +36,13 @@ class KnapsackAheadConfig(KnapsackConfig):
 
     prices: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
     """Prices λ at which the best choices to come are worked out; between them they are interpolated."""
+    tail_weeks: int = 4
+    """Weeks credited to decisions after which no choice is left; more see later effects, through more noise."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tail_weeks < 1:
+            raise InputError(f"agent {self.kind}: tail_weeks is {self.tail_weeks}; it must be above 0")
         if not self.prices or min(self.prices) < 0 or sorted(set(self.prices)) != list(self.prices):
             raise InputError(f"agent {self.kind}: prices is {self.prices}; expected rising prices, none below 0")
 
@@ -105,7 +109,7 @@ class _Log:
     Attributes:
         context: What was known, m rows.
         action: Offers, shape (m,).
-        window: Net margin and cost until the next row that counts, or until the end [USD], shape (m, 2), float64.
+        window: Net margin and cost of the weeks that a decision is credited with [USD], shape (m, 2), float64.
         following: Row of the same customer after the window, shape (m,), int64; -1 where no choice remains.
     """
 
@@ -135,7 +139,7 @@ class KnapsackAheadAgent:
 
     def _fit(self, layout: ObservationLayout, played: list[Episode]) -> KnapsackAheadPolicy:
         weeks = _weeks_with_a_choice(layout, played)
-        log = _log(layout, played, weeks, self._config.credit_weeks)
+        log = _log(layout, played, weeks, self._config)
         first = _Fit(log, layout, squares(layout.n_features), self._config)
         level = first.coefficients(log.window).of(offer_rows(layout))
         strongest = strongest_features({"level": level}, layout.n_features, self._config.interactions)
@@ -161,16 +165,17 @@ def _weeks_with_a_choice(layout: ObservationLayout, played: list[Episode]) -> in
     return int(by_week.nonzero().max()) + 1 if by_week.any() else 1
 
 
-def _log(layout: ObservationLayout, played: list[Episode], weeks: int, step: int) -> _Log:
+def _log(layout: ObservationLayout, played: list[Episode], weeks: int, config: KnapsackAheadConfig) -> _Log:
+    step, tail = config.credit_weeks, config.tail_weeks
     rows: list[Tensor] = []
     windows: list[Tensor] = []
     actions: list[Tensor] = []
     following: list[Tensor] = []
     for episode in played:
-        horizon, n = episode.action.shape
+        n = episode.action.shape[1]
         first = len(actions) * weeks * n
         soon = torch.stack([credited(episode.net, step), credited(episode.cost, step)], dim=2)[:weeks]
-        rest = torch.stack([credited(episode.net, horizon), credited(episode.cost, horizon)], dim=2)[:weeks]
+        rest = torch.stack([credited(episode.net, tail), credited(episode.cost, tail)], dim=2)[:weeks]
         week = torch.arange(weeks).unsqueeze(1)
         remains = week + step < weeks
         rows.append(episode.rows[:weeks].flatten(0, 1))

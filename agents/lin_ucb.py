@@ -37,6 +37,8 @@ class LinUCBConfig(OnlineConfig):
     def _choose(
         self, scores: LinearScores, context: Context[Tensor], learned: int, generator: torch.Generator
     ) -> Tensor:
+        if not learned:  # all bounds are alike: without chance, everybody would get the first offer
+            return context.mask.float().multinomial(1, generator=generator).squeeze(1)
         return highest_bound(scores, context, self.width)
 
     def _policy(self, scores: LinearScores, meta: dict[str, Any], learned: int, seed: int) -> "LinUCBPolicy":

@@ -14,6 +14,9 @@ from agents.posterior import Posterior, believe_apart
 from agents.regression import Memory, Statistics
 from campaigns.errors import InputError
 
+_TIE = 1e-3
+"""Share of a standard deviation within which scores count as equal while an action was never taken."""
+
 
 class Rule(Enum):
     """How a linear bandit explores."""
@@ -69,6 +72,8 @@ class LinearBandit:
             score.addcmul_(deviation, luck, value=self._settings.width)
         elif self._settings.rule is Rule.UCB:
             score.add_(deviation, alpha=self._settings.width)
+        if self._cold:  # actions never taken are all alike: chance decides between them
+            score.addcmul_(deviation, torch.rand(score.shape, generator=self._generator), value=_TIE)
         return (score if mask is None else score.masked_fill_(~mask, -torch.inf)).argmax(dim=1)
 
     def learn(self, x: Tensor, action: Tensor, reward: Tensor) -> None:
@@ -82,4 +87,5 @@ class LinearBandit:
 
     def refresh(self) -> None:
         """Bring the posterior up to all that was learned."""
+        self._cold = bool((self._memory.total.count == 0).any())
         self.posterior = believe_apart(self._memory.total, self._settings.ridge, self._settings.noise)

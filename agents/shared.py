@@ -74,15 +74,19 @@ class SharedRidge:
         told = penalties - penalties @ torch.cholesky_inverse(self.factor) @ penalties
         both = torch.einsum("ai,aj,apq->ipjq", rows, rows, told).reshape(rows.shape[1] * p, -1)
         penalty = torch.full((rows.shape[1], p), pool, dtype=torch.float64)
-        penalty[:, self._own >= ALIKE] = ALIKE
         penalty[0] = BASE
-        self._shared = torch.linalg.cholesky(both + torch.diag(penalty.flatten()))
+        free = (self._own < ALIKE).expand(penalty.shape).clone()
+        free[0] = True
+        self._free = free.flatten().nonzero().squeeze(1)
+        within = both[self._free][:, self._free] + torch.diag(penalty.flatten()[self._free])
+        self._shared = torch.linalg.cholesky(within)
 
     def solve(self, moment: Tensor) -> Coefficients:
         """Return the coefficients for `moment`, regressors times outcomes per offer, shape (n_actions, p, k)."""
         told = self._own.unsqueeze(1) * torch.cholesky_solve(moment, self.factor)
         right = torch.einsum("aj,apk->jpk", self._rows, told)
-        shared = torch.cholesky_solve(right.flatten(0, 1), self._shared).reshape(right.shape)
+        found = torch.cholesky_solve(right.flatten(0, 1)[self._free], self._shared)
+        shared = torch.zeros_like(right).flatten(0, 1).index_copy(0, self._free, found).reshape(right.shape)
         prior = torch.einsum("aj,jpk->apk", self._rows, shared)
         return Coefficients(shared, torch.cholesky_solve(moment - self._gram @ prior, self.factor))
 

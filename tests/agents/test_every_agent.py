@@ -136,6 +136,7 @@ def test_a_config_composes_as_a_typed_schema_and_refuses_unknown_keys(kind: str)
         ("knapsack", "credit_weeks", 0),
         ("greedy", "explore", 0.0),
         ("knapsack_ahead", "prices", [1.0, 0.5]),
+        ("knapsack_ahead", "tail_weeks", 0),
         ("lin_ts", "draws", 0),
         ("lin_ts", "discount", 0.0),
         ("lin_ucb", "width", -1.0),

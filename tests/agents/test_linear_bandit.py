@@ -61,6 +61,13 @@ def test_forbidden_actions_are_never_chosen() -> None:
         assert mask.gather(1, bandit.choose(x, mask).unsqueeze(1)).all()
 
 
+@pytest.mark.parametrize("rule", list(Rule))
+def test_a_first_batch_tries_every_action(rule: Rule) -> None:
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+    taken = torch.bincount(LinearBandit(8, 3, BanditSettings(rule=rule)).choose(x), minlength=8)
+    assert taken.min() > 20  # 50 each on average
+
+
 def test_the_schedule_changes_when_it_learns_and_not_what() -> None:
     generator = torch.Generator().manual_seed(0)
     often, seldom = (LinearBandit(3, 4, BanditSettings(rule=Rule.GREEDY, refresh_every=n)) for n in (1, 7))
