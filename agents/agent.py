@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from agents.checkpoint import Checkpoints
+from agents.tensor_env import TensorEnv
 from campaigns.decision import ObservationLayout, Policy
 from campaigns.offers import Catalog
 from history.feedback import LoggedFeedback
@@ -35,7 +37,13 @@ class TrainedPolicy(Policy[Tensor], Protocol):
 
 
 class Monitor(Protocol):
-    """Who watches an agent learn."""
+    """Who watches an agent learn.
+
+    Attributes:
+        checkpoints: Where an agent that takes long keeps what it stands at, and finds it again; None for nowhere.
+    """
+
+    checkpoints: Checkpoints | None
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Record figures after `step` customer-weeks."""
@@ -83,6 +91,7 @@ class LearningWorld:
         layout: Where features, λ and mask stand in an observation row.
         horizon: Weeks of one episode, wash-out included.
         logged: The shop's own targeting; None if its history has no campaigns.
+        tensor: The same dynamics as tensors on the market's device; None where there are only numpy ones.
         feedback: Past decisions on this world's features and offers, with the probabilities of their choice, that
             bandits begin from; None if there are none.
     """
@@ -92,6 +101,7 @@ class LearningWorld:
     layout: ObservationLayout
     horizon: int
     logged: LoggedTargeting | None = None
+    tensor: TensorEnv | None = None
     feedback: LoggedFeedback | None = None
 
 

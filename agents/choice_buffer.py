@@ -1,14 +1,4 @@
-"""A rollout buffer that learns from choices alone.
-
-In most weeks of an episode most customers may get nothing (wash-out, a live offer, the contact cap). Such a week is
-no decision: it carries no policy gradient, and in a minibatch it would only shift and shrink the normalised
-advantages. Between two choices the market simply runs, so the episode is read as a semi-Markov decision process:
-what a choice earns is everything until the next one, and value is estimated at choices alone.
-
-Reference:
-    Sutton, Precup & Singh, "Between MDPs and semi-MDPs", Artificial Intelligence 112, 1999, section 3;
-    Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation", ICLR 2016.
-"""
+"""SB3's rollout buffer on numpy that learns from choices alone, as `rollout.TensorRollout` does on the device."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,34 +10,8 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 from torch import Tensor
 
+from agents.rollout import choice_advantages
 from campaigns.decision import ObservationLayout
-
-
-def choice_advantages(
-    reward: NDArray[np.float32], value: NDArray[np.float32], choice: NDArray[np.bool_], gamma: float, decay: float
-) -> NDArray[np.float32]:
-    """Estimate advantages of the choices in whole episodes.
-
-    Args:
-        reward: Of each week, shape (horizon, n); the last week ends the episode.
-        value: Critic's value before each decision, same shape; ignored where there was no choice.
-        choice: True where more than "no offer" was allowed, same shape.
-        gamma: Discount per week.
-        decay: λ of GAE, per choice.
-
-    Returns:
-        Advantages, same shape; 0 where there was no choice.
-    """
-    advantage = np.zeros_like(reward)
-    ahead = np.zeros_like(reward[0])  # reward until the next choice, and that choice's value
-    trace = np.zeros_like(reward[0])  # advantage of the next choice, discounted to here
-    for week in reversed(range(len(reward))):
-        ahead = reward[week] + gamma * ahead
-        trace = gamma * trace
-        advantage[week] = np.where(choice[week], ahead - value[week] + decay * trace, 0.0)
-        ahead = np.where(choice[week], value[week], ahead)
-        trace = np.where(choice[week], advantage[week], trace)
-    return advantage
 
 
 class ChoiceBuffer(RolloutBuffer):
@@ -79,11 +43,18 @@ class ChoiceBuffer(RolloutBuffer):
             raise RuntimeError("no customer could be offered anything in a whole episode: the rules forbid all")
         weighed = self.rewards / (1.0 + self._price())
         if not self.scale:
-            returns = choice_advantages(weighed, np.zeros_like(self.values), choice, self.gamma, 1.0)[choice]
+            returns = self._advantages(weighed, np.zeros_like(self.values), 1.0)[choice]
             self.scale = float(returns.std()) or 1.0
         reward = (weighed / self.scale).astype(np.float32)
-        self.advantages = choice_advantages(reward, self.values, choice, self.gamma, self.gae_lambda)
+        self.advantages = self._advantages(reward, self.values, self.gae_lambda)
         self.returns = self.advantages + self.values
+
+    def _advantages(self, reward: NDArray[np.float32], value: NDArray[np.float32], decay: float) -> NDArray[np.float32]:
+        done = torch.zeros(reward.shape, dtype=torch.bool)
+        done[-1] = True
+        given, worth, choice = (torch.from_numpy(part) for part in (reward, value, self.choice))
+        nothing = torch.zeros(self.n_envs)
+        return np.asarray(choice_advantages(given, worth, choice, done, nothing, self.gamma, decay))
 
     def _price(self) -> NDArray[np.float32]:
         """Return λ, shape (horizon, n)."""

@@ -1,5 +1,6 @@
 """The shape of a decision: what a policy sees, what it answers, how both travel in one flat row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -21,6 +22,27 @@ class Context(Generic[Array]):
     features: Array
     mask: Array
     price: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Transition(Generic[Array]):
+    """What one step of n environments brought, all on the environments' own device.
+
+    Attributes:
+        rows: Observations to decide on next, those of a new episode where one ended, shape (n, width), float32.
+        reward: Shape (n,), float32.
+        terminated: The episode came to its end, shape (n,), bool.
+        truncated: The episode was cut off although it would have gone on, shape (n,), bool.
+        last_rows: Observations after the step and before any new episode began, shape (n, width), float32.
+        figures: What else is told of the step, by name, each shape (n,), float32.
+    """
+
+    rows: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    last_rows: Array
+    figures: Mapping[str, Array]
 
 
 class Policy(Protocol[Array]):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
+from envs.tensor import TensorCampaign
 from envs.world import Episode, World, begin, observe, take_step
 from simulators.shopping import draw_noise
 
@@ -47,66 +48,45 @@ def check_actions(actions: NDArray[Any], n: int, n_actions: int) -> NDArray[np.i
 
 
 class CampaignVectorEnv(VectorEnv[Rows, NDArray[np.int64], NDArray[Any]]):
-    """n customers on one clock; all of them end in the same week and begin anew within that step.
+    """`TensorCampaign` as numpy: n customers on one clock, who end in the same week and begin anew within that step.
 
-    The reward is the week's uplift in net margin over the shadow [USD], less λ times what the offers cost. A forbidden
-    action becomes offer 0 and is a 1 in `info["violations"]`, shape (n,).
+    A forbidden action becomes offer 0 and is a 1 in `info["violations"]`, shape (n,).
     """
 
     def __init__(self, num_envs: int, world: World, seed: int | None = None) -> None:
-        if num_envs < 1:
-            raise InputError(f"num_envs is {num_envs}; an environment has at least 1 customer")
+        self.core = TensorCampaign(num_envs, world, seed)
         self.metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}
         self.num_envs = num_envs
-        self.world = world
-        self.layout = world.observer.layout(world.market)
+        self.layout = self.core.layout
         self.single_observation_space = observation_space(self.layout)
         self.single_action_space = spaces.Discrete(self.layout.n_actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._device = world.pool.weeks_seen.device
-        self._generator = torch.Generator(self._device)
-        if seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(seed)
-        self._episode: Episode | None = None
 
     @property
     def horizon(self) -> int:
         """Steps of an episode."""
-        return self.world.market.horizon.weeks
+        return self.core.horizon
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Rows, dict[str, Any]]:
         super().reset(seed=seed)
         if seed is not None:
-            self._generator.manual_seed(seed)
-        return self._begin(), {}
+            self.core.seed(seed)
+        return _numpy(self.core.reset()), {}
 
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Rows, Rows, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        if self._episode is None:
+        if self.core.episode is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        action = torch.from_numpy(check_actions(actions, self.num_envs, self.layout.n_actions)).to(self._device)
-        noise = draw_noise(self.num_envs, self.world.pool.n_categories, self._generator, self._device)
-        self._episode, outcome, uplift = take_step(self.world, self._episode, action, noise)
-        reward = uplift - self._episode.price * outcome.cost
-        info: dict[str, Any] = {
-            "net": _numpy(uplift),
-            "cost": _numpy(outcome.cost),
-            "violations": outcome.violation.cpu().numpy().astype(np.int64),
-        }
-        done = np.full(self.num_envs, self._episode.state.week >= self.horizon)
-        rows = _numpy(observe(self.world, self._episode))
+        action = torch.from_numpy(check_actions(actions, self.num_envs, self.layout.n_actions)).to(self.core.device)
+        step = self.core.step(action)
+        info: dict[str, Any] = {name: _numpy(figure) for name, figure in step.figures.items()}
+        info["violations"] = info["violations"].astype(np.int64)
+        done = step.terminated.cpu().numpy()
         if done[0]:
-            info |= {"final_obs": rows, "_final_obs": done}
-            rows = self._begin()
-        return rows, _numpy(reward), done, np.zeros_like(done), info
-
-    def _begin(self) -> Rows:
-        self._episode = begin(self.world, self.num_envs, self._generator)
-        return _numpy(observe(self.world, self._episode))
+            info |= {"final_obs": _numpy(step.last_rows), "_final_obs": done}
+        return _numpy(step.rows), _numpy(step.reward), done, step.truncated.cpu().numpy(), info
 
 
 class CampaignEnv(gymnasium.Env[Rows, np.int64]):

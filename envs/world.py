@@ -41,7 +41,7 @@ class Episode:
     price: Tensor  # λ, (n,)
 
 
-def begin(world: World, n: int, generator: torch.Generator) -> Episode:
+def begin(world: World, n: int, generator: torch.Generator | None) -> Episode:
     """Draw n customers, their effects and their budget prices.
 
     Where people buy on several shops, whole people are drawn, one row per shop.
@@ -59,12 +59,12 @@ def begin(world: World, n: int, generator: torch.Generator) -> Episode:
     customers = (person.unsqueeze(1) * shops + torch.arange(shops, device=device)).view(-1)
     draw = torch.randint(world.market.effects.n_draws, (n,), generator=generator, device=device)
     state = open_market(world.market, world.pool.take(customers), draw)
-    return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator))
+    return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator, device))
 
 
-def draw_prices(prices: PriceRange, n: int, generator: torch.Generator) -> Tensor:
+def draw_prices(prices: PriceRange, n: int, generator: torch.Generator | None, device: torch.device | str) -> Tensor:
     """Draw a budget price for each of n customers, shape (n,), float32."""
-    uniform = torch.rand(2, n, generator=generator, device=generator.device)
+    uniform = torch.rand(2, n, generator=generator, device=device)
     ratio = math.log(prices.high / prices.low)
     price = prices.low * torch.exp(uniform[0] * ratio)
     return torch.where(uniform[1] < prices.free, torch.zeros_like(price), price)

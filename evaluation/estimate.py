@@ -1,5 +1,6 @@
 """An estimated quantity with its uncertainty, and the variance of a mean over crossed clusters."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,10 +66,33 @@ def _axis_variance(values: NDArray[np.float64], axis: int) -> tuple[float, int]:
     return float(means.var(ddof=1)) / len(means), len(means) - 1
 
 
-def effect_range(by_draw: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the central 95 % of a value over draws of the assumed effects, shape (draws,)."""
-    lo, hi = np.quantile(by_draw, [0.025, 0.975])
+def middle_95(draws: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Return the limits of the middle 95 % of a value over its draws, shape (draws,)."""
+    lo, hi = middle_95_of_each(np.asarray(draws))
     return float(lo), float(hi)
+
+
+def middle_95_of_each(draws: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the same of many values, from draws of shape (draws, ...), each limit of shape (...)."""
+    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+    return lo, hi
+
+
+def resample_clusters(cluster: NDArray[np.int64], seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """Yield, for each bootstrap of whole clusters, how often each row counts, shape (n,).
+
+    Args:
+        cluster: Whom each row belongs to, shape (n,).
+        seed: Same seed, same resamples.
+        resamples: How many.
+
+    Reference:
+        Davison & Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
+    """
+    _, code = np.unique(cluster, return_inverse=True)
+    rng, n = np.random.default_rng(seed), int(code.max()) + 1
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(np.float64)
 
 
 def ratio_of_means(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Estimate | None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from evaluation.estimate import estimate_mean
+from evaluation.estimate import estimate_mean, middle_95
 from evaluation.response_fit import deciles
 from simulators.profiles.demographics import wilson_interval
 
@@ -85,8 +85,7 @@ def rank_interval(one: Floats, other: Floats, seed: int, resamples: int) -> tupl
     """Return the 95 % bootstrap interval of the rank correlation over customers."""
     rng = np.random.default_rng(seed)
     samples = [rng.integers(len(one), size=len(one)) for _ in range(resamples)]
-    lo, hi = np.quantile([rank_correlation(one[s], other[s]) for s in samples], [0.025, 0.975])
-    return float(lo), float(hi)
+    return middle_95([rank_correlation(one[s], other[s]) for s in samples])
 
 
 def cumulate(spend: Floats) -> list[dict[str, float]]:

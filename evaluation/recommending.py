@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.ranking import Ranking, differences, estimates, rank
-from history.events import ARRAYS
 from history.panel import states_before
+from history.parts import only_weeks
 from history.splits import Split, Splits
 from history.state import State
 from simulators.recommender.factors import fit_factors
@@ -145,10 +145,8 @@ def _first_known(timeline: Timeline, start: int, weeks: int) -> NDArray[np.int64
 def _state_since(timeline: Timeline, first: NDArray[np.int64], start: int) -> State:
     """Return the states before the week `start` of customers who are only known from an own first week on."""
     events = timeline.panel.events
-    known = (np.arange(events.baskets.shape[1]) >= first[:, None]).astype(np.float32)
-    cut = {name: getattr(events, name) * known for name in ARRAYS}
-    cut["category_spend"] = events.category_spend * known[:, :, None]
-    (state,) = states_before(replace(events, **cut), range(start, start + 1))
+    known = np.arange(events.baskets.shape[1]) >= first[:, None]
+    (state,) = states_before(only_weeks(events, known), range(start, start + 1))
     # Averages are sums from zero: weeks before the first known one add nothing, and only their number has to go.
     return replace(state, weeks_seen=torch.from_numpy((start - first).astype(np.float32)))
 

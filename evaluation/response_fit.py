@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from evaluation.estimate import Z95
+from evaluation.estimate import Z95, middle_95, resample_clusters
 
 Floats = NDArray[np.float64]
 EDGE = 1e-4
@@ -37,7 +37,7 @@ def judge_predictions(rows: Predictions, seed: int = 0, resamples: int = 300) ->
         return None
     loss, reference_loss = _log_loss(rows.outcome, rows.predicted), _log_loss(rows.outcome, rows.reference)
     gain, gain_error = _clustered_mean(rows.customer, reference_loss - loss)
-    auc_lo, auc_hi = _auc_interval(rows, seed, resamples)
+    auc_lo, auc_hi = auc_interval(rows.customer, rows.outcome, rows.predicted, seed, resamples)
     return {
         "auc": float(roc_auc_score(rows.outcome, rows.predicted)),
         "auc_lo": auc_lo,
@@ -143,18 +143,17 @@ def _clustered_mean(customer: NDArray[np.int64], values: Floats) -> tuple[float,
     return float(values.mean()), float(np.sqrt((residual**2).sum()) / len(values))
 
 
-def _auc_interval(rows: Predictions, seed: int, resamples: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    _, code = np.unique(rows.customer, return_inverse=True)
-    n = int(code.max()) + 1
-    _, rank = np.unique(rows.predicted, return_inverse=True)  # once: only the weights differ between resamples
-    draws = []
-    for _ in range(resamples):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(float)
-        if len(np.unique(rows.outcome[weight > 0])) == 2:
-            draws.append(weighted_auc(rank, rows.outcome, weight))
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return float(lo), float(hi)
+def auc_interval(
+    customer: NDArray[np.int64], outcome: Floats, predicted: Floats, seed: int, resamples: int
+) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the AUC over customers; resamples of one outcome alone are left out."""
+    _, rank = np.unique(predicted, return_inverse=True)  # once: only the weights differ between resamples
+    draws = [
+        weighted_auc(rank, outcome, weight)
+        for weight in resample_clusters(customer, seed, resamples)
+        if len(np.unique(outcome[weight > 0])) == 2
+    ]
+    return middle_95(draws)
 
 
 def weighted_auc(rank: NDArray[np.int64], outcome: Floats, weight: Floats) -> float:

@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.estimate import middle_95, middle_95_of_each, resample_clusters
+
 Floats = NDArray[np.float64]
 POINTS: Final = 21
 RESAMPLES: Final = 200
@@ -41,15 +43,11 @@ def judge_ranking(rows: Ranked, seed: int = 0, resamples: int = RESAMPLES) -> di
         return None
     order = np.argsort(-rows.predicted, kind="stable")
     score = rows.score[order]
-    _, code = np.unique(rows.customer[order], return_inverse=True)
     shares = np.linspace(0.0, 1.0, POINTS)
     curve = _curve(score, np.ones(len(score)), shares)
-    rng, n = np.random.default_rng(seed), int(code.max()) + 1
-    draws = np.empty((resamples, POINTS))
-    for i in range(resamples):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n)[code].astype(np.float64)
-        draws[i] = _curve(score, weight, shares)
-    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+    resampled = resample_clusters(rows.customer[order], seed, resamples)
+    draws = np.stack([_curve(score, weight, shares) for weight in resampled])
+    lo, hi = middle_95_of_each(draws)
     return {
         "share": shares.tolist(),
         "gain": curve.tolist(),
@@ -59,7 +57,7 @@ def judge_ranking(rows: Ranked, seed: int = 0, resamples: int = RESAMPLES) -> di
         "qini": _interval(_area(curve - shares * curve[-1]), [_area(d - shares * d[-1]) for d in draws]),
         "auuc": _interval(_area(curve), [_area(d) for d in draws]),
         "rows": len(score),
-        "customers": n,
+        "customers": len(np.unique(rows.customer)),
     }
 
 
@@ -75,5 +73,5 @@ def _area(curve: Floats) -> float:
 
 
 def _interval(value: float, draws: list[float]) -> dict[str, float]:
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return {"value": value, "lo": float(lo), "hi": float(hi)}
+    lo, hi = middle_95(draws)
+    return {"value": value, "lo": lo, "hi": hi}

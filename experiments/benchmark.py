@@ -30,7 +30,7 @@ from experiments.prepare import run_prepare
 from history.artifacts import write_json
 from history.panel import build_panel
 from history.splits import Split
-from simulators.fit import FIRST_CAMPAIGN_WEEK, customer_weeks, targeted_campaigns
+from simulators.fit import FIRST_CAMPAIGN_WEEK, category_weeks, customer_weeks, targeted_campaigns
 from simulators.fitting import CustomerWeeks, fit_response, mean_visit_probability
 from simulators.redemption import fit_redemption
 
@@ -75,7 +75,7 @@ def _visits(config: Config, history: PreparedHistory) -> Measured:
     """Next-week visit of everybody in the last fifth of the weeks, trained on everybody before."""
     weeks, first = history.splits.test.weeks, history.splits.train.weeks.start
     everybody = np.arange(history.panel.events.n)
-    before = customer_weeks(history.panel, Split("before", everybody, range(first, weeks.start)))
+    before = category_weeks(history.panel, Split("before", everybody, range(first, weeks.start)))
     after = customer_weeks(history.panel, Split("after", everybody, weeks))
     nobody = Split("none", everybody, weeks)
     campaigns = targeted_campaigns(history.panel, history.targeting, nobody, range(0), until=0)

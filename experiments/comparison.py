@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
+from evaluation.estimate import estimate_mean, middle_95, ratio_of_means
 from evaluation.rollout import Play, Result
 from experiments.train import Trained
 from simulators.worlds import MarginConfig
@@ -23,12 +23,11 @@ def agent_row(
     offers = np.sum([r.offers for r in results], axis=0)
     sent = offers[1:].sum()
     shares = offers / max(int(offers.sum()), 1)
-    lo, hi = effect_range(uplift.mean(axis=(0, 2)))
     return {
         "agent": agent,
         "seeds": [one.seed for one in group],
         "uplift": value.to_dict(),
-        "effect_range": [lo, hi],
+        "effect_range": list(middle_95(uplift.mean(axis=(0, 2)))),
         "cost": spent.to_dict(),
         "roi": None if roi is None else roi.to_dict(),
         "violations": sum(r.violations for r in results),

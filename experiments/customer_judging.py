@@ -24,11 +24,6 @@ FEWEST_EVENTS = 20
 CHOSEN = "spend quantiles"
 
 
-def take_customers(state: State, customers: NDArray[np.int64]) -> State:
-    """Return the rows of some customers."""
-    return state.take(torch.from_numpy(customers))
-
-
 def judge_value(history: PreparedHistory, states: Sequence[State], deployed: Lifetime) -> dict[str, Any]:
     """Fit to the training customers' first half and forecast the last half-year; all models side by side.
 
@@ -86,15 +81,14 @@ def judge_churn(
             "Churn risk is assumed: too few customers stayed away in the training weeks to learn from; shown is what "
         )
         return None, {"verdict": text + "the survival model gives.", "estimable": False}
-    score = fit_churn(
-        join_states([take_customers(states[week], train.customers) for week in origins]), np.concatenate(silent)
-    )
+    learners = torch.from_numpy(train.customers)
+    score = fit_churn(join_states([states[week].take(learners) for week in origins]), np.concatenate(silent))
     start = history.panel.n_weeks - SILENCE
     survival = fit_bg_bb(weeks_of(active[train.customers, 1 : train.weeks.stop]))
     rows = Predictions(
         customer=test,
         outcome=np.where(active[test, start:].any(axis=1), 0.0, 1.0),
-        predicted=score_churn(score, take_customers(states[start], test)).numpy(),
+        predicted=score_churn(score, states[start].take(torch.from_numpy(test))).numpy(),
         reference=chance_of_silence(survival, weeks_of(active[test, 1:start]), SILENCE),
     )
     judged = judge_predictions(rows, resamples=resamples)
@@ -113,8 +107,9 @@ def judge_churn(
 def judge_sensitivity(history: PreparedHistory, states: Sequence[State], resamples: int) -> dict[str, Any]:
     """Say whether the score before the test weeks goes with what the test customers then do."""
     train, test = history.splits.train, history.splits.test
-    score = fit_sensitivity(take_customers(states[train.weeks.stop], train.customers))
-    rank = score_sensitivity(score, take_customers(states[test.weeks.start], test.customers)).numpy()
+    score = fit_sensitivity(states[train.weeks.stop].take(torch.from_numpy(train.customers)))
+    judged = states[test.weeks.start].take(torch.from_numpy(test.customers))
+    rank = score_sensitivity(score, judged).numpy()
     weeks = slice(test.weeks.start, test.weeks.stop)
     spend, promo, redeemed = (
         getattr(history.panel.events, name)[test.customers, weeks].sum(axis=1, dtype=np.float64)
@@ -125,7 +120,7 @@ def judge_sensitivity(history: PreparedHistory, states: Sequence[State], resampl
         return {"verdict": "Price sensitivity is not judged: too few test customers bought.", "estimable": False}
     share = promo[bought] / spend[bought]
     correlation, (lo, hi) = rank_correlation(rank[bought], share), rank_interval(rank[bought], share, 0, resamples)
-    before = promotion_shares(take_customers(states[test.weeks.start], test.customers)).numpy()
+    before = promotion_shares(judged).numpy()
     thirds = [redeemed[part] > 0 for part in np.array_split(np.argsort(rank, kind="stable"), 3)]
     return {
         "estimable": True,

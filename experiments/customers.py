@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
-from experiments.customer_judging import judge_churn, judge_sensitivity, judge_value, take_customers
+from experiments.customer_judging import judge_churn, judge_sensitivity, judge_value
 from experiments.history import PreparedHistory
 from history.artifacts import read_table, write_json, write_table
 from history.panel import states_before
@@ -59,7 +60,7 @@ def write_customers(
     states = states_before(history.panel.events, range(n_weeks + 1))
     now, train = states[n_weeks], history.splits.train
     grouping = fit_segments(
-        take_customers(states[train.weeks.stop], train.customers),
+        states[train.weeks.stop].take(torch.from_numpy(train.customers)),
         history.quality.currency,
         seed,
         config.resamples,
@@ -102,15 +103,14 @@ def _profiles(
     active = (events.baskets > 0).astype(np.float64)
     value = value_customers(lifetime, now, active[:, 1:])
     segment = assign_segment(grouping.segments, now).numpy()
+    learners = torch.from_numpy(history.splits.train.customers)
     scores = {
         "customer_id": pd.Series(events.customer_ids, dtype="str"),
         "segment": pd.Series([grouping.segments.names[i] for i in segment], dtype="str"),
         **_value_columns(value, code),
         "p_alive": value.alive,
         "churn_risk": _churn_risk(churn, lifetime.survival, now, active[:, 1:]),
-        "price_sensitivity": score_sensitivity(
-            fit_sensitivity(take_customers(now, history.splits.train.customers)), now
-        ).numpy(),
+        "price_sensitivity": score_sensitivity(fit_sensitivity(now.take(learners)), now).numpy(),
         "promo_share": promotion_shares(now).numpy(),
         "redemptions": events.redeemed.sum(axis=1).astype(np.int64),
     }

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from agents.agent import TrainedPolicy
 from campaigns.offers import Catalog
 from evaluation.budget import DEAREST
+from evaluation.estimate import middle_95, middle_95_of_each
 from evaluation.rollout import Play, expected_gain
 from serving.distillation import Decisions, distill
 from serving.reasons import Bound, Expectation, binding, describe, reasons
@@ -60,10 +61,11 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
     picked = offer.cpu().numpy()
     gain[np.arange(n), picked], cost[np.arange(n), picked] = chosen.mean(axis=0), spent.mean(axis=0)
     gain[:, 0] = cost[:, 0] = 0.0
-    lo, hi = np.quantile(chosen, [0.025, 0.975], axis=0)
+    lo, hi = middle_95_of_each(chosen)
     catalog = where.market.catalog
     features = _rule_features(profiles)
-    segments = _distill_within(Decisions(features, picked, gain, cost), catalog, rules)
+    uplift_lo, _ = middle_95(chosen.mean(axis=1))
+    segments = _distill_within(Decisions(features, picked, gain, cost, uplift_lo), catalog, rules)
     place = apply_rules(segments, features)
     uplift = chosen.mean(axis=0)
     expected = Expectation(uplift, np.minimum(lo, uplift), np.maximum(hi, uplift))

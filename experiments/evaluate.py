@@ -21,7 +21,7 @@ from campaigns.errors import InputError
 from envs.fitted import read_environment
 from envs.world import World
 from evaluation.estimate import estimate_mean
-from evaluation.response_fit import judge_predictions
+from evaluation.response_fit import judge_groups, judge_predictions
 from evaluation.rollout import Play, Result, play
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
@@ -29,14 +29,14 @@ from experiments.effects import judge_effects, read_priors
 from experiments.fidelity import FILE, fidelity_line, measure_fidelity
 from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
-from experiments.judging import JudgedCampaigns, judge_spend, judge_visits, predict_redemption
+from experiments.judging import JudgedCampaigns, Learned, gather_learned, judge_spend, judge_visits, predict_redemption
 from experiments.main import choose_device, main, run_folder, set_up
 from experiments.recommendation import FOLDER, read_promoter
 from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
 from history.artifacts import read_json, write_json
 from simulators.fit import fit_world
-from simulators.worlds import build_market, read_world
+from simulators.worlds import build_market
 
 SEED = 20_011
 CURVE_AGENTS = 4
@@ -74,9 +74,12 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     trained = load_policies(folder, train_world)
     test = _test_play(config, history, train_world)
     agents = _compare(config, trained, test, train_world)
-    campaigns = predict_redemption(config, history, train_world.market.response)
-    response = _response(config, history, campaigns)
-    fidelity = measure_fidelity(config, history, train_world, response["visit"], campaigns)
+    learned = gather_learned(config, history, train_world.market.response)
+    campaigns = predict_redemption(learned, history)
+    response = _response(learned, history, campaigns)
+    offers = None if campaigns is None else judge_groups(campaigns.rows, campaigns.types)
+    fits = {"visit": response["visit"], "offers": offers}
+    fidelity = measure_fidelity(config, history, train_world, learned, fits)
     write_json(step.folder / FILE, fidelity)
     evaluation = {
         "response": response,
@@ -86,8 +89,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         "test_customers": test.start.n,
         "worlds": config.evaluate.worlds,
     }
-    fitted = read_world(folder / "fit" / "train").response
-    write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, fitted, config))
+    write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, learned.response, config))
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()
     print(table_of(agents))
@@ -200,13 +202,12 @@ def _curve_point(results: list[Result], price: float, weeks: int) -> dict[str, f
     }
 
 
-def _response(config: Config, history: PreparedHistory, campaigns: JudgedCampaigns | None) -> dict[str, Any]:
+def _response(learned: Learned, history: PreparedHistory, campaigns: JudgedCampaigns | None) -> dict[str, Any]:
     """Judge the training market's response model on the test customers' later weeks."""
-    fitted = read_world(run_folder(config) / "fit" / "train")
     return {
-        "visit": judge_visits(fitted.response, history),
+        "visit": judge_visits(learned, history),
         "redemption": None if campaigns is None else _redemption(campaigns),
-        "spend": {"deciles": judge_spend(fitted.response, history.panel, history.splits.test)},
+        "spend": {"deciles": judge_spend(learned.response, history.panel, history.splits.test)},
     }
 
 

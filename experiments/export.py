@@ -269,14 +269,17 @@ def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[s
 def _summary(config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment) -> str:
     mix = rows["offer"].value_counts()
     met = "within" if priced.met else "ABOVE"
-    kept = deployed.segments.uplift_kept
+    share = deployed.segments.uplift_kept
+    kept = "; what share of the uplift they keep cannot be told"
+    if share is not None:
+        kept = f" and keep {100 * share:.0f} % of the uplift"
     return "\n".join(
         [
             f"export: {chosen.agent} seed {chosen.seed} at budget price {priced.price:.2f}: expected cost "
             f"{priced.cost:.4f} per customer-week, {met} the budget of {config.budget.per_customer_week:g}",
             "export: this week " + ", ".join(f"{count} x {name}" for name, count in mix.items()),
             f"export: {len(deployed.segments.rules)} rules agree with {100 * deployed.segments.agreement:.0f} % of the "
-            f"decisions and keep {'no' if kept is None else f'{100 * kept:.0f} % of the'} uplift",
+            f"decisions{kept}",
         ]
     )
 

@@ -13,10 +13,9 @@ from campaigns.errors import InputError
 from envs.world import World
 from evaluation.fidelity.judgement import Record, judge_fidelity
 from evaluation.fidelity.trajectories import recorded_trajectories, simulate_trajectories
-from evaluation.response_fit import judge_groups
 from experiments.config import Config
-from experiments.history import PreparedHistory, full_weeks, recent_surprises, starting_states
-from experiments.judging import JudgedCampaigns, simulate_redemptions
+from experiments.history import PreparedHistory, full_weeks, starting_states
+from experiments.judging import Learned, simulate_redemptions
 from history.artifacts import read_json
 from history.calendar import Calendar
 from simulators.scenario import Population, Season
@@ -29,8 +28,8 @@ def measure_fidelity(
     config: Config,
     history: PreparedHistory,
     world: World,
-    visit: Mapping[str, Any] | None,
-    campaigns: JudgedCampaigns | None,
+    learned: Learned,
+    fits: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Let a run's training market run free from the test customers' states and judge it by what they really did.
 
@@ -40,8 +39,8 @@ def measure_fidelity(
         config: How many runs.
         history: The record.
         world: The training market.
-        visit: Fit of the chance of a visit on the test split; None where not estimable.
-        campaigns: Predictions of the test customers' redemptions; None without campaigns.
+        learned: What the run learned.
+        fits: Fit on the test split of "visit" and "offers", as `judge_fidelity` takes them.
     """
     split, events = history.splits.test, history.panel.events
     before = range(full_weeks(history.panel.n_weeks).start, split.weeks.start)
@@ -53,12 +52,10 @@ def measure_fidelity(
     )
     first = range(split.weeks.start, split.weeks.start + 1)
     start = starting_states(history.panel, split, first).state.to(world.pool.weeks_seen.device)
-    level = recent_surprises(world.market.response, history.panel, split, split.weeks.start)
-    market = replace(world.market, level=level, population=Population(), season=Season(), shops=1, cleared=None)
+    market = replace(world.market, level=learned.level, population=Population(), season=Season(), shops=1, cleared=None)
     lives = simulate_trajectories(market, start, len(split.weeks), config.evaluate.fidelity_runs, SEED)
-    offers = None if campaigns is None else judge_groups(campaigns.rows, campaigns.types)
-    redemptions = simulate_redemptions(config, history, lives.active, SEED)
-    return judge_fidelity(record, lives, {"visit": visit, "offers": offers}, seed=SEED, redemptions=redemptions)
+    redemptions = simulate_redemptions(learned.redemption, history, lives.active, SEED)
+    return judge_fidelity(record, lives, fits, seed=SEED, redemptions=redemptions)
 
 
 def assumed_weeks(calendar: Calendar, weeks: NDArray[np.int64], held_out: range) -> dict[int, str]:

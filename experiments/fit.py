@@ -21,7 +21,8 @@ from history.artifacts import write_json
 from history.prepare import load_customers
 from history.splits import Split
 from simulators.fit import Fit, customer_weeks, describe_fit, fit_world
-from simulators.priors import EffectPriors, describe_priors
+from simulators.pedigree import describe_priors
+from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.provenance import Origin
 from simulators.scenario import describe_scenario

@@ -85,8 +85,6 @@ def starting_states(panel: Panel, split: Split, weeks: range, market: MarketConf
     """
     market = market or MarketConfig()
     events = [at_shop(panel.events, shop, market.shops) for shop in range(market.shops)]
-    if market.shops == 1:
-        events = [panel.events]
     by_shop = [_states_of(one, weeks, market.audience) for one in events]
     wanted = torch.zeros(panel.events.n, dtype=torch.bool)
     wanted[torch.from_numpy(split.customers)] = True
@@ -96,11 +94,7 @@ def starting_states(panel: Panel, split: Split, weeks: range, market: MarketConf
         for _, here in of_week:
             keep &= here
         rows = torch.nonzero(keep).squeeze(1)
-        shared = (
-            interleave_states([state.take(rows) for state, _ in of_week])
-            if market.shops > 1
-            else of_week[0][0].take(rows)
-        )
+        shared = interleave_states([state.take(rows) for state, _ in of_week])
         parts.append(Start(shared, rows.repeat_interleave(market.shops)))
     start = Start(join_states([part.state for part in parts]), torch.cat([part.customer for part in parts]))
     if start.state.n < FEWEST:

@@ -14,13 +14,47 @@ from experiments.config import Config
 from experiments.history import PreparedHistory, recent_surprises
 from history.panel import Panel
 from history.splits import Split
-from simulators.fit import FIRST_CAMPAIGN_WEEK, campaign_types, customer_weeks, targeted_campaigns
+from simulators.fit import campaign_types, customer_weeks, known_campaigns, targeted_campaigns
 from simulators.fitting import mean_spend_given_visit, mean_visit_probability
 from simulators.redemption import RedemptionModel, fit_redemption
 from simulators.response import ResponseModel
+from simulators.shocks import Level
 
 
-def judge_visits(response: ResponseModel, history: PreparedHistory) -> dict[str, Any] | None:
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a run learned, to be held against the test split's record; on the CPU, where the record is.
+
+    Attributes:
+        response: Of the training market.
+        level: What the test customers brought in the weeks before the test beyond what it predicts.
+        redemption: Of the training customers' campaigns and weeks; None without any.
+    """
+
+    response: ResponseModel
+    level: Level
+    redemption: RedemptionModel | None
+
+
+def gather_learned(config: Config, history: PreparedHistory, response: ResponseModel) -> Learned:
+    """Gather what a run learned.
+
+    Args:
+        config: Of the redemption model.
+        history: The record.
+        response: Of the training market, on any device.
+    """
+    train, test = history.splits.train, history.splits.test
+    earlier = known_campaigns(history.panel, history.targeting, train)
+    response = response.to("cpu")
+    return Learned(
+        response,
+        recent_surprises(response, history.panel, test, test.weeks.start),
+        fit_redemption(earlier, config.market.response.members, config.seed) if len(earlier) else None,
+    )
+
+
+def judge_visits(learned: Learned, history: PreparedHistory) -> dict[str, Any] | None:
     """Judge the test customers' chance of a visit next week, beside each one's own mean rate before the test weeks.
 
     As in the market, the chances stand on the level of the customers' last weeks before.
@@ -28,8 +62,8 @@ def judge_visits(response: ResponseModel, history: PreparedHistory) -> dict[str,
     panel, split = history.panel, history.splits.test
     rows = customer_weeks(panel, split)
     past = (panel.events.baskets[split.customers][:, 1 : split.weeks.start] > 0).astype(np.float64)
-    level = recent_surprises(response, panel, split, split.weeks.start)
-    logits = [baseline.visit_logit + level.visit for baseline in response.baseline_of_all(rows.features)]
+    baselines = learned.response.baseline_of_all(rows.features)
+    logits = [baseline.visit_logit + learned.level.visit for baseline in baselines]
     return judge_predictions(
         Predictions(
             customer=rows.customer.numpy(),
@@ -56,15 +90,7 @@ class JudgedCampaigns:
     censored: int  # campaigns that go on after the data
 
 
-def learned_redemption(config: Config, history: PreparedHistory) -> RedemptionModel | None:
-    """Fit redemption to the training customers' campaigns and weeks; None without any."""
-    train = history.splits.train
-    starts = range(FIRST_CAMPAIGN_WEEK, train.weeks.stop)
-    earlier = targeted_campaigns(history.panel, history.targeting, train, starts, until=train.weeks.stop)
-    return fit_redemption(earlier, config.market.response.members, config.seed) if len(earlier) else None
-
-
-def predict_redemption(config: Config, history: PreparedHistory, response: ResponseModel) -> JudgedCampaigns | None:
+def predict_redemption(learned: Learned, history: PreparedHistory) -> JudgedCampaigns | None:
     """Predict the test customers' later redemptions by what was learned from the others' earlier ones.
 
     A campaign that goes on after the data is judged by the weeks that were seen of it.
@@ -75,10 +101,10 @@ def predict_redemption(config: Config, history: PreparedHistory, response: Respo
     train, test = history.splits.train, history.splits.test
     starts = range(train.weeks.stop, test.weeks.stop)
     later = targeted_campaigns(history.panel, history.targeting, test, starts, until=test.weeks.stop)
-    model = learned_redemption(config, history)
+    model = learned.redemption
     if model is None or len(later) == 0:
         return None
-    visit = mean_visit_probability(response, later.features)
+    visit = mean_visit_probability(learned.response, later.features)
     rows = Predictions(
         customer=later.customer.numpy(),
         outcome=later.redeemed.double().numpy(),
@@ -90,12 +116,12 @@ def predict_redemption(config: Config, history: PreparedHistory, response: Respo
 
 
 def simulate_redemptions(
-    config: Config, history: PreparedHistory, visited: NDArray[np.float64], seed: int
+    model: RedemptionModel | None, history: PreparedHistory, visited: NDArray[np.float64], seed: int
 ) -> Redemptions | None:
     """Return first redemptions of logged campaigns per test week, recorded and by the market's visits.
 
     Args:
-        config: Of the redemption model.
+        model: Who redeems; None where nothing could be learned.
         history: Whose campaigns were really sent.
         visited: The market's visits of the test customers, 0/1, shape (runs, customers, weeks).
         seed: Of the luck at the till.
@@ -104,9 +130,7 @@ def simulate_redemptions(
         None where no campaign was sent in time.
     """
     test, panel = history.splits.test, history.panel
-    model = learned_redemption(config, history)
-    starts = range(FIRST_CAMPAIGN_WEEK, test.weeks.stop)
-    sent = targeted_campaigns(panel, history.targeting, test, starts, until=test.weeks.stop)
+    sent = known_campaigns(panel, history.targeting, test)
     if model is None or len(sent) == 0:
         return None
     known = replace(sent, features=panel.features[sent.customer, sent.begin.clamp(max=test.weeks.start)])

@@ -10,6 +10,7 @@ from torch.utils.tensorboard.summary import hparams
 from tqdm import tqdm
 
 from agents.agent import TrainedPolicy
+from agents.checkpoint import Checkpoints
 from evaluation.rollout import Play, Result, play
 
 
@@ -22,12 +23,24 @@ class RunMonitor:
         prices: Budget prices λ that a policy is scored at.
         budget: What a customer-week may cost [currency], to compare spending with.
         label: What the progress bar says.
+        checkpoints: Where the agent keeps what it stands at.
     """
 
-    def __init__(self, folder: Path, where: Play, prices: list[float], budget: float, label: str) -> None:
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._writer = SummaryWriter(str(folder))
+    def __init__(
+        self,
+        folder: Path,
+        where: Play,
+        prices: list[float],
+        budget: float,
+        label: str,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        self.checkpoints = checkpoints
+        reached = checkpoints.step if checkpoints else None
+        if reached is None:
+            for old in folder.glob("events.out.tfevents.*"):
+                old.unlink()
+        self._writer = SummaryWriter(str(folder), purge_step=reached and reached + 1)
         self._where = where
         self._prices = prices
         self._budget = budget

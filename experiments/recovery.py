@@ -155,6 +155,9 @@ def summarise(rows: list[Row]) -> list[Row]:
                 "customers": size,
                 "truths": len(of_size),
                 "share": {n: float(np.median([row["policies"][n]["share"] for row in of_size])) for n in names},
+                "share_of_profiles": {
+                    n: float(np.median([row["policies"][n]["share_of_profiles"] for row in of_size])) for n in names
+                },
                 "least_share": {n: min(row["policies"][n]["share"] for row in of_size) for n in names},
                 "cost_over_budget": {
                     n: float(np.median([row["policies"][n]["cost_ratio"] for row in of_size])) for n in names

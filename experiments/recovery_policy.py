@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingRegressor
+from torch import Tensor
 
 from campaigns.rules import Rules
 from evaluation.estimate import Z95
@@ -29,11 +30,15 @@ from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.synthetic.log import SyntheticLog, live_through
 from simulators.synthetic.score import Worth, choose, one_week_market, total, upper_bound, worth_of_offers
-from simulators.synthetic.truth import SyntheticTruth, TrueShop, open_shop
+from simulators.synthetic.truth import SyntheticTruth, TrueShop, kind_of, open_shop
 from simulators.worlds import MarketTerms, build_market
 
 Floats = NDArray[np.float64]
 SILENT = "nothing to learn from: the synthetic shop has neither bundles nor shelf promotions"
+BELIEVED_LUCKS = 48
+"""Draws of what is believed over which a customer's worth is the mean: over few, who drew well looks worth an offer."""
+PROFILE_PARTS = 4
+"""Points at which what shows in no feature is set to average it out."""
 CREDIT_WEEKS = 4
 """Weeks of margin that the knapsack on the log credits an offer with."""
 
@@ -52,38 +57,66 @@ def score_policies(config: Config, customers: int, index: int) -> dict[str, Any]
     )
     shop = open_shop(truth)
     log = live_through(shop)
-    worth = _true_worth(shop, log, config.recovery.lucks)
+    worth = _true_worth(shop, log, shop.kind, config.recovery.lucks)
+    profiles = _worth_by_profile(shop, log, config.recovery.lucks) if truth.heterogeneity else worth
     budget = config.recovery.budget * customers
-    bound = upper_bound(worth, budget)
     panel = build_panel(log.events)
     splits = split_history(log.events.customer_ids, full_weeks(truth.weeks), config.split)
     believed = {
         "learned": _learned_worth(config, shop, log, panel, splits),
         "knapsack_on_log": _knapsack_on_log(shop, log, panel, config.seed),
     }
-    policies = {name: _score(choose(found, budget), worth, budget) for name, found in believed.items()}
-    policies["best_with_the_truth"] = _score(choose(worth, budget), worth, budget)
-    policies["random"] = _score(rng.integers(shop.market.n_actions, size=customers), worth, budget)
-    return {"customers": customers, "bound": bound / customers, "budget": config.recovery.budget, "policies": policies}
+    chosen = {name: choose(found, budget) for name, found in believed.items()}
+    chosen["best_with_the_profiles"] = choose(profiles, budget)
+    chosen["best_with_the_truth"] = choose(worth, budget)
+    chosen["random"] = rng.integers(shop.market.n_actions, size=customers)
+    return {
+        "customers": customers,
+        "bound": upper_bound(worth, budget) / customers,
+        "bound_of_profiles": upper_bound(profiles, budget) / customers,
+        "budget": config.recovery.budget,
+        "policies": {name: _score(choice, worth, profiles, budget) for name, choice in chosen.items()},
+    }
 
 
-def _score(choice: NDArray[np.int64], worth: Worth, budget: float) -> dict[str, float]:
-    """Return a choice's true value as a share of the upper bound, with its 95 % interval over customers, and its cost.
+def _score(choice: NDArray[np.int64], worth: Worth, profiles: Worth, budget: float) -> dict[str, float]:
+    """Return a choice's true value as a share of the upper bounds, with its 95 % interval over customers, and its cost.
 
-    A choice that truly costs more than the budget, since it believed otherwise, is held against the bound at its cost.
+    `share` is of what a policy could bring that knows each customer's type, `share_of_profiles` of what one could that
+    sees their profiles alone. A choice that truly costs more than the budget, since it believed otherwise, is held
+    against the bounds at its cost.
     """
     value, cost = total(worth.value, choice), float(total(worth.cost, choice).sum())
     bound = upper_bound(worth, max(budget, cost))
     error = Z95 * float(value.std() * len(value) ** 0.5)
     share = float(value.sum()) / bound
-    return {"share": share, "lo": share - error / bound, "hi": share + error / bound, "cost_ratio": cost / budget}
+    return {
+        "share": share,
+        "lo": share - error / bound,
+        "hi": share + error / bound,
+        "share_of_profiles": float(value.sum()) / upper_bound(profiles, max(budget, cost)),
+        "cost_ratio": cost / budget,
+    }
 
 
-def _true_worth(shop: TrueShop, log: SyntheticLog, lucks: int) -> Worth:
-    """Return the true value of each offer; the weeks to come have neither season nor arrivals."""
+def _true_worth(shop: TrueShop, log: SyntheticLog, kind: Tensor, lucks: int) -> Worth:
+    """Return the true value of each offer to customers of these types; the weeks to come have no season or arrivals."""
     market = one_week_market(replace(shop.market, season=type(shop.market.season)()))
     start = log.after.customer
-    return worth_of_offers(market, lambda luck: open_market(market, start, shop.kind), lucks, seed=77)
+    return worth_of_offers(market, lambda luck: open_market(market, start, kind), lucks, seed=77)
+
+
+def _worth_by_profile(shop: TrueShop, log: SyntheticLog, lucks: int) -> Worth:
+    """Return the true value of each offer, in the mean over the types that a customer's promotion habit allows.
+
+    The habit is what of a type shows in features, so nobody who sees features alone can tell customers' worth better.
+    """
+    n = shop.start.n
+    parts = [
+        _true_worth(shop, log, kind_of(shop.truth, shop.habit, torch.full((n,), (part + 0.5) / PROFILE_PARTS)), lucks)
+        for part in range(PROFILE_PARTS)
+    ]
+    return Worth(np.mean([part.value for part in parts], axis=0), np.mean([part.cost for part in parts], axis=0))
 
 
 def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Panel, splits: Splits) -> Worth:
@@ -108,7 +141,7 @@ def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Pan
         draw = (torch.arange(n) + 37 * luck) % market.effects.n_draws
         return open_market(market, start, draw)
 
-    return worth_of_offers(market, begin, config.recovery.lucks, seed=99)
+    return worth_of_offers(market, begin, BELIEVED_LUCKS, seed=99)
 
 
 def _categories(shop: TrueShop, events: WeeklyEvents) -> Categories:

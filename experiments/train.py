@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from agents.agent import LearningWorld, TrainedPolicy
+from agents.checkpoint import Checkpoints
 from agents.registry import restore
 from campaigns.decision import ObservationLayout
 from envs.campaign import CampaignVectorEnv
@@ -64,13 +65,15 @@ def run_train(config: Config, step: Step | None = None) -> float:
         print(f"train: {step.folder} is up to date")
         return float(read_json(step.folder / "policy.json")["validation"])
     step.begin()
-    monitor = _monitor(config, step.folder)
+    checkpoints = Checkpoints(step.folder / "checkpoint", step.key())
+    monitor = _monitor(config, step.folder, checkpoints)
     policy = config.agent.build().learn(_learning_world(config), config.seed, monitor)
     validation = monitor.validate(policy, 0)
     monitor.close(flatten(step.settings), validation)
     write_tensors(step.folder / "policy.safetensors", policy.tensors())
     described = {"kind": policy.kind, "agent": config.agent.kind, "seed": config.seed, "meta": policy.meta()}
     write_json(step.folder / "policy.json", {**described, "validation": validation})
+    checkpoints.clear()
     step.finish()
     print(f"train: {config.agent.kind} seed {config.seed}: {validation:+.4f} USD per customer-week on validation")
     return validation
@@ -99,11 +102,11 @@ def validation_play(config: Config, observer_of: World) -> Play:
     return Play(judged.market, observer_of.observer, judged.pool, config.evaluate.validation_worlds, VALIDATION_SEED)
 
 
-def _monitor(config: Config, folder: Path) -> RunMonitor:
+def _monitor(config: Config, folder: Path, checkpoints: Checkpoints) -> RunMonitor:
     world = read_environment(run_folder(config) / "fit" / "train", choose_device(config))
     where, label = validation_play(config, world), f"{config.agent.kind} seed {config.seed}"
     prices, budget = config.evaluate.validation_prices, config.budget.per_customer_week
-    return RunMonitor(folder / "tensorboard", where, prices, budget, label)
+    return RunMonitor(folder / "tensorboard", where, prices, budget, label, checkpoints)
 
 
 def _learning_world(config: Config) -> LearningWorld:
@@ -117,7 +120,7 @@ def _learning_world(config: Config) -> LearningWorld:
         observer = read_training_world(folder).observer
         logged = logged_targeting(history, observer, FEATURES, world.market.catalog)
     torch.manual_seed(config.seed)
-    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged)
+    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged, vector.core)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from history.events import ARRAYS, WeeklyEvents
@@ -45,9 +46,16 @@ def at_shop(events: WeeklyEvents, shop: int, shops: int) -> WeeklyEvents:
     Args:
         events: Of all shops together.
         shop: Which, from 0.
-        shops: How many there are.
+        shops: How many there are; one sees everything.
     """
+    if shops == 1:
+        return events
     shape = events.baskets.shape
     chosen = np.random.default_rng(np.random.SeedSequence([shops, *shape])).integers(shops, size=shape) == shop
-    mine = {name: getattr(events, name) * chosen for name in ARRAYS if name != "exposure"}
-    return replace(events, **mine, category_spend=events.category_spend * chosen[:, :, None])
+    return replace(only_weeks(events, chosen), exposure=events.exposure)
+
+
+def only_weeks(events: WeeklyEvents, seen: NDArray[np.bool_]) -> WeeklyEvents:
+    """Return what would have been recorded had only some customer-weeks been seen, shape (n, t), bool."""
+    cut = {name: getattr(events, name) * seen for name in ARRAYS}
+    return replace(events, **cut, category_spend=events.category_spend * seen[:, :, None])

@@ -33,6 +33,8 @@ class Decisions:
         offer: Index of the policy's offer in the catalog, shape (n,), int64.
         gain: Expected net uplift of each offer [currency], shape (n, n_offers); -inf where the offer is forbidden.
         cost: Expected promo and contact cost of each offer [currency], same shape, >= 0; read where allowed.
+        uplift_lo: Lower limit of the 95 % interval of the policy's mean uplift per customer [currency]; the share of
+            the uplift that the rules keep is told only where it is above 0.
         price: Budget price λ, at which money spent is held against an offer's uplift.
 
     Raises:
@@ -43,6 +45,7 @@ class Decisions:
     offer: NDArray[np.int64]
     gain: NDArray[np.float64]
     cost: NDArray[np.float64]
+    uplift_lo: float
     price: float = 0.0
 
     def __post_init__(self) -> None:
@@ -193,7 +196,7 @@ def _segments(decisions: Decisions, catalog: Catalog, leaves: list[Leaf], enough
     return Segments(
         rules=rules,
         agreement=float(np.mean(served == decisions.offer)),
-        uplift_kept=float(kept.sum() / of) if of > 0 else None,
+        uplift_kept=float(kept.sum() / of) if decisions.uplift_lo > 0 and of > 0 else None,
         enough=bool(kept.sum() >= enough * of - 1e-9),
         cost=float(decisions.cost[rows, served].mean()),
         policy_cost=float(decisions.cost[rows, decisions.offer].mean()),

@@ -22,6 +22,14 @@ class Interval:
     lo: float
     hi: float
 
+    @property
+    def above_zero(self) -> bool:
+        return self.lo > 0
+
+    @property
+    def below_zero(self) -> bool:
+        return self.hi < 0
+
 
 @dataclass(frozen=True)
 class Decile:

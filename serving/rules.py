@@ -93,7 +93,7 @@ class Segments:
     Attributes:
         rules: In order; the last and only the last has no conditions.
         agreement: Share of customers to whom rules and policy give the same.
-        uplift_kept: The rules' expected uplift over the policy's; None if the policy's is not above 0.
+        uplift_kept: The rules' expected uplift over the policy's; None if the policy's is not clearly above 0.
         enough: The rules keep the share of the uplift that was asked of them.
         cost, policy_cost: Mean expected cost per customer under the rules and under the policy [currency].
 

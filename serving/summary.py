@@ -17,11 +17,16 @@ class Tile:
 
 
 def recommendation(data: ReportData) -> str:
-    """Return what to do, in one sentence."""
+    """Return what to do, in one sentence: a policy that is not shown to pay is not recommended."""
     head = data.headline
     if head.with_offer == 0:
         return f"Make no offer to any of the {head.customers:,} customers this week"
-    return f"Make an offer to {head.with_offer:,} of {head.customers:,} customers this week"
+    who = f"{head.with_offer:,} of {head.customers:,} customers"
+    if head.uplift.above_zero:
+        return f"Make an offer to {who} this week"
+    if head.uplift.below_zero:
+        return f"Make no offers this week: those to {who} are expected to lose money"
+    return f"Test an offer to {who} before you rely on it: it may bring nothing"
 
 
 def mostly(data: ReportData, most: int = 3) -> str:
@@ -58,9 +63,9 @@ def tiles(data: ReportData) -> list[Tile]:
 def honesty(data: ReportData) -> str:
     """Return how sure the gain is and what it rests on."""
     uplift = data.headline.uplift
-    if uplift.lo > 0:
+    if uplift.above_zero:
         sure = "The interval lies above zero: a gain is likely, its size is uncertain."
-    elif uplift.hi < 0:
+    elif uplift.below_zero:
         sure = "The interval lies below zero: expect a loss, do not use this policy."
     else:
         sure = "The interval includes zero: the offers may bring nothing."
@@ -101,8 +106,13 @@ def comparison(data: ReportData) -> str:
 def distilled(data: ReportData) -> str:
     """Return how well the rules stand for the policy."""
     segments, n = data.segments, len(data.segments.rules)
-    kept = "" if segments.uplift_kept is None else f" and keep {percent(segments.uplift_kept)} of its expected gain"
-    less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
+    kept = less = ""
+    they, keep = ("it", "keeps") if n == 1 else ("they", "keep")
+    if segments.uplift_kept is not None:
+        kept = f" and {keep} {percent(segments.uplift_kept)} of its expected gain"
+        less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
+    elif data.headline.with_offer:
+        less = f" What share {they} {keep} of its expected gain cannot be told: that gain is not clearly above zero."
     stands = "One rule stands for the policy: it gives" if n == 1 else f"{n} rules stand for the policy: they give"
     return (
         f"{stands} {percent(segments.agreement)} of the customers the same{kept}, and {'costs' if n == 1 else 'cost'} "

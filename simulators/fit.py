@@ -1,6 +1,6 @@
 """From the panel to a fitted world: cut one split's rows, fit its models, say where each number came from."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from history.features import features, taste
 from history.panel import Panel, states_before, week_events
 from history.parts import newcomers_before
 from history.splits import Split
-from simulators.fitting import CustomerWeeks, ResponseConfig, fit_response
+from simulators.fitting import CategoryWeeks, CustomerWeeks, ResponseConfig, fit_response, join_weeks
 from simulators.observation import Observer
 from simulators.promotion import Categories
 from simulators.provenance import Origin, Parameter
@@ -46,10 +46,8 @@ def fit_world(
         config: Of the response ensemble.
         seed: Same seed, same fit.
     """
-    starts = range(FIRST_CAMPAIGN_WEEK, split.weeks.stop)
-    campaigns = targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
-    redemption = fit_redemption(campaigns, config.members, seed)
-    rows = customer_weeks(panel, split)
+    redemption = fit_redemption(known_campaigns(panel, targeting, split), config.members, seed)
+    rows = category_weeks(panel, split)
     response = fit_response(rows, redemption, config, seed, newcomer_weeks(panel, split))
     observer = Observer(response.mean, response.scale)
     return Fit(FittedWorld(response, observer, categories), redemption)
@@ -64,7 +62,6 @@ def customer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
     def cut(values: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(values[index]).flatten(0, 1)
 
-    shares = [taste(state.take(customers)) for state in states_before(events, split.weeks)]
     return CustomerWeeks(
         customer=customers.repeat_interleave(len(weeks)),
         week=torch.from_numpy(weeks).repeat(len(customers)),
@@ -72,8 +69,18 @@ def customer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
         baskets=cut(events.baskets),
         spend=cut(events.spend),
         promo_spend=cut(events.promo_spend),
+    )
+
+
+def category_weeks(panel: Panel, split: Split) -> CategoryWeeks:
+    """Cut the same with their categories, for which the history is replayed."""
+    rows, customers = customer_weeks(panel, split), torch.from_numpy(split.customers)
+    shares = [taste(state.take(customers)) for state in states_before(panel.events, split.weeks)]
+    spend = panel.events.category_spend[np.ix_(split.customers, np.arange(split.weeks.start, split.weeks.stop))]
+    return CategoryWeeks(
+        **vars(rows),
         taste=torch.stack(shares, dim=1).flatten(0, 1),
-        category_spend=cut(events.category_spend),
+        category_spend=torch.from_numpy(spend).flatten(0, 1),
     )
 
 
@@ -94,11 +101,15 @@ def newcomer_weeks(panel: Panel, split: Split) -> CustomerWeeks:
                 baskets=week.baskets[rows],
                 spend=week.spend[rows],
                 promo_spend=week.promo_spend[rows],
-                taste=taste(known),
-                category_spend=week.category_spend[rows],
             )
         )
-    return CustomerWeeks(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(CustomerWeeks)))
+    return join_weeks(parts)
+
+
+def known_campaigns(panel: Panel, targeting: pd.DataFrame, split: Split) -> TargetedCampaigns:
+    """Cut all of a split's campaigns up to the end of its weeks out of the log."""
+    starts = range(FIRST_CAMPAIGN_WEEK, split.weeks.stop)
+    return targeted_campaigns(panel, targeting, split, starts, until=split.weeks.stop)
 
 
 def targeted_campaigns(

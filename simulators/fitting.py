@@ -1,7 +1,9 @@
 """Fitting the response ensemble: all members in one optimiser, each with its own Bayesian bootstrap of customers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -55,21 +57,29 @@ class CustomerWeeks:
     baskets: Tensor  # (n,)
     spend: Tensor  # (n,) [USD]
     promo_spend: Tensor  # (n,) [USD]
-    taste: Tensor  # shares of earlier spend, (n, k)
-    category_spend: Tensor  # (n, k) [USD]
 
     def __len__(self) -> int:
         return self.customer.shape[0]
 
-    def where(self, keep: Tensor) -> "CustomerWeeks":
-        return CustomerWeeks(*(getattr(self, f.name)[keep] for f in fields(self)))
+    def where(self, keep: Tensor) -> Self:
+        return replace(self, **{f.name: getattr(self, f.name)[keep] for f in fields(self)})
 
-    def and_also(self, other: "CustomerWeeks") -> "CustomerWeeks":
-        return CustomerWeeks(*(torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+@dataclass(frozen=True, eq=False)
+class CategoryWeeks(CustomerWeeks):
+    """The same with what they hold by category, which a response model is fitted to and nothing else reads."""
+
+    taste: Tensor  # shares of earlier spend, (n, k)
+    category_spend: Tensor  # (n, k) [USD]
+
+
+def join_weeks(parts: Sequence[CustomerWeeks]) -> CustomerWeeks:
+    """Stack the rows of several, without their categories."""
+    return CustomerWeeks(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(CustomerWeeks)))
 
 
 def fit_response(
-    rows: CustomerWeeks,
+    rows: CategoryWeeks,
     redemption: RedemptionModel,
     config: ResponseConfig,
     seed: int,
@@ -88,7 +98,7 @@ def fit_response(
         InputError: there are too few visits or too little spend to learn from.
     """
     _refuse_too_little(rows)
-    together = rows if newcomers is None else rows.and_also(newcomers)
+    together = rows if newcomers is None else join_weeks([rows, newcomers])
     seen = capped(together.features)
     mean, scale = seen.mean(dim=0), seen.std(dim=0).clamp(min=1e-3)
     generator = torch.Generator().manual_seed(seed)
@@ -213,7 +223,7 @@ def _count_loss(log_mean: Tensor, log_size: Tensor, count: Tensor) -> Tensor:
     return -constant - size * (torch.log(size) - log_total) - count * (log_mean - log_total)
 
 
-def _fit_visit(model: ResponseModel, rows: CustomerWeeks, spread: _Spread) -> VisitModel:
+def _fit_visit(model: ResponseModel, rows: CategoryWeeks, spread: _Spread) -> VisitModel:
     """Fit the spread of a visit around the ensemble's mean heads."""
     seen = rows.where(rows.baskets > 0)
     residual, sd = _residuals(model, seen, spread.basket_slope)

@@ -67,6 +67,7 @@ def open_market(
     n, device = start.n, start.weeks_seen.device
     zero = torch.zeros(n, dtype=torch.int64, device=device)
     member = draw % market.response.n_members
+    seen = features(start)
     return MarketState(
         customer=start,
         shadow=start,
@@ -75,14 +76,14 @@ def open_market(
         age=zero,
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
         promoted=promoted_at(market, start),
-        redeem_hazard=market.response.redemption_logit(features(start), member),
+        redeem_hazard=market.response.redemption_logit(seen, member),
         member=member,
         shock=torch.zeros(3, cohorts, device=device),
         trait_baskets=torch.zeros(n, device=device),
         trait_spend=torch.zeros(n, device=device),
         here=market.population.here_at_first(draw),
         gone=torch.zeros(n, dtype=torch.bool, device=device),
-        effects=market.effects.take(draw),
+        effects=market.effects.of_customers(draw, seen),
         week=0,
     )
 

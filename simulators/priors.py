@@ -7,28 +7,22 @@ busy customers, says little of one weekly offer. Where `simulators.effects` did 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from campaigns.errors import InputError
 from campaigns.offers import OfferKind
-from simulators.provenance import Origin, Parameter
+from simulators.lean import LEANS_ON, Lean
 
 KINDS = tuple(OfferKind)
 
-BELL = (
-    "Bijmolt, van Heerde & Pieters, Journal of Marketing Research 42(2), 2005 (mean price elasticity -2.62) times the "
-    "quarter that is primary demand in Bell, Chiang & Padmanabhan, Marketing Science 18(4), 1999"
-)
-EXPOSURE = (
-    "Venkatesan & Farris, Journal of Marketing 76(1), 2012: customised coupons raise trips even unredeemed; the "
-    "size is set low and its spread wide"
-)
-
-
 SHIFT_SPREAD = 0.5
 """Prior standard deviation of a shift of redemption [logit]."""
+LEAN_SPREAD = 0.3
+"""Prior standard deviation of a lean, around 0 [share of a visit effect per standard deviation of a feature]."""
+LEAN_PARTS = ("lean", "error", "centre", "scale")
 
 
 @dataclass
@@ -39,7 +33,9 @@ class EffectPriors:
     setting them below and above 1. `spreads` holds the relative spread of effects that a history informed, by name of
     their field; `least_logged` and `most_logged` the savings [USD] (for `spend_elasticity`: shares of a week's spend)
     between which it did: beyond them an effect is less sure. `shift_spreads` holds the standard deviation of the shifts
-    of redemption that it informed. `notes` says what came of each attempt to learn.
+    of redemption that it informed. `leans` holds how a visit effect leans on a feature ("coupon.promo_share"), each
+    with `lean` and `error` (share of the effect per standard deviation of the feature), and `centre` and `scale` of the
+    feature; what it does not hold leans on nothing. `notes` says what came of each attempt to learn.
     """
 
     visit_discount: float = 0.10  # logit of a weekly visit per log1p(saving / 1 USD)
@@ -69,12 +65,15 @@ class EffectPriors:
     shift_spreads: dict[str, float] = field(default_factory=dict)
     least_logged: dict[str, float] = field(default_factory=dict)
     most_logged: dict[str, float] = field(default_factory=dict)
+    leans: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if isinstance(value, dict):
+            if entry.name == "leans":
+                _check_leans(value)
+            elif isinstance(value, dict):
                 self._check_names(entry.name, value)
             elif entry.name.startswith("redeem_") and entry.name != "redeem_value_slope":
                 if not -5.0 <= value <= 5.0:
@@ -101,6 +100,22 @@ class EffectPriors:
         shared = kind != name and kind in {k.value for k in KINDS}
         prior = ((1.0 + self.relative_spread**2) ** 2 - 1.0) ** 0.5 if shared else self.relative_spread
         return self.spreads.get(name, prior)
+
+
+def _check_leans(leans: Mapping[str, Mapping[str, float]]) -> None:
+    for name, parts in leans.items():
+        kind, _, feature = name.partition(".")
+        if kind not in {k.value for k in KINDS[1:]} or feature not in LEANS_ON:
+            raise InputError(
+                f"market.effects.leans has {name!r}; expected a kind of offer and one of {', '.join(LEANS_ON)}, as "
+                "coupon.promo_share"
+            )
+        finite = all(math.isfinite(value) for value in parts.values())
+        if set(parts) != set(LEAN_PARTS) or not finite or parts["error"] < 0 or parts["scale"] <= 0:
+            raise InputError(
+                f"market.effects.leans.{name} is {dict(parts)}; expected finite {', '.join(LEAN_PARTS)}, an error that "
+                "is not negative and a scale above 0"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,25 +151,43 @@ class Effects:
     salience: Tensor  # (d,)
     carryover: Tensor  # (d,)
     reach: Reach | None = None  # None where nothing was learned, so that no support is known
+    lean: Lean | None = None  # None where nothing was learned, or where `of_customers` has counted it
 
     @property
     def n_draws(self) -> int:
         return self.spend.shape[0]
 
     def sizes(self) -> list[Tensor]:
-        """Return every effect, without how far the history reached."""
-        return [getattr(self, f.name) for f in fields(self) if f.name != "reach"]
+        """Return every effect, without how far the history reached and what it leans on."""
+        return [getattr(self, name) for name in _SIZES]
 
     def take(self, draw: Tensor) -> "Effects":
-        return self._each(lambda tensor: tensor.index_select(0, draw))
+        taken = self._each(lambda tensor: tensor.index_select(0, draw))
+        return replace(taken, lean=self.lean and self.lean.take(draw))
+
+    def of_customers(self, draw: Tensor, seen: Tensor) -> "Effects":
+        """Return the effects that n customers live under, what is known of each counted in.
+
+        Args:
+            draw: Of each customer, shape (n,), int64.
+            seen: What is known of them, shape (n, n_features).
+        """
+        taken = self.take(draw)
+        if taken.lean is None:
+            return taken
+        return replace(taken, visit=taken.visit * taken.lean.factor(seen), lean=None)
 
     def to(self, device: torch.device | str) -> "Effects":
-        return self._each(lambda tensor: tensor.to(device))
+        moved = self._each(lambda tensor: tensor.to(device))
+        return replace(moved, lean=self.lean and self.lean.to(device))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Effects":
-        tensors = {f.name: change(getattr(self, f.name)) for f in fields(self) if f.name != "reach"}
+        tensors: dict[str, Any] = {name: change(getattr(self, name)) for name in _SIZES}
         reach = self.reach and Reach(*(change(getattr(self.reach, f.name)) for f in fields(Reach)))
         return replace(self, **tensors, reach=reach)
+
+
+_SIZES = tuple(f.name for f in fields(Effects) if f.name not in ("reach", "lean"))
 
 
 @dataclass(frozen=True)
@@ -166,20 +199,20 @@ class _Sampler:
     def positive(self, mean: float, n: int = 1, spread: float | None = None) -> Tensor:
         """Draw log-normal values with this mean and relative spread, the prior's by default, shape (n_draws, n)."""
         variance = torch.log1p(torch.tensor((self.priors.relative_spread if spread is None else spread) ** 2))
-        return mean * torch.exp(variance.sqrt() * self._normal(n) - variance / 2)
+        return mean * torch.exp(variance.sqrt() * self.normal(n) - variance / 2)
 
     def named(self, name: str, scale: float) -> Tensor:
         """Draw the effect of this name, its mean times `scale`, shape (n_draws,)."""
         return self.positive(getattr(self.priors, name) * scale, spread=self.priors.spreads.get(name)).squeeze(1)
 
     def shift(self, mean: float, spread: float) -> Tensor:
-        return mean + spread * self._normal(1)
+        return mean + spread * self.normal(1)
 
     def share(self, mean: float, spread: float = 0.5) -> Tensor:
         centre = torch.logit(torch.tensor(mean))
-        return torch.sigmoid(centre + spread * self._normal(1)).squeeze(1)
+        return torch.sigmoid(centre + spread * self.normal(1)).squeeze(1)
 
-    def _normal(self, n: int) -> Tensor:
+    def normal(self, n: int) -> Tensor:
         return torch.randn(self.n_draws, n, generator=self.generator)
 
 
@@ -216,6 +249,7 @@ def draw_effects(priors: EffectPriors, n_draws: int, seed: int) -> Effects:
         salience=sample.share(priors.salience),
         carryover=sample.share(priors.carryover),
         reach=_draw_reach(priors, sample) if priors.most_logged else None,
+        lean=_draw_lean(priors, sample) if priors.leans else None,
     )
 
 
@@ -238,48 +272,9 @@ def _draw_reach(priors: EffectPriors, sample: _Sampler) -> Reach:
     )
 
 
-def describe_priors(priors: EffectPriors) -> list[Parameter]:
-    """Return one provenance row per assumed effect, at the values in force."""
-    rows = [
-        _row(f"visit_lift.{kind.value}", f"visit_{kind.value}", priors.lift_scale, priors,
-             "logit per log1p(USD saved)", EXPOSURE)
-        for kind in KINDS[1:]
-    ]  # fmt: skip
-    rows += [_shift_row(kind.value, priors) for kind in KINDS[1:]]
-    tiring = priors.tiring_scale
-    return [
-        *rows,
-        _row("spend_elasticity", "spend_elasticity", priors.lift_scale, priors, "log USD per share saved", BELL),
-        _row("redeem_value_slope", "redeem_value_slope", 1.0, priors, "logit per log USD", "no source: kept below 1"),
-        _row("fatigue", "fatigue", tiring * priors.fatigue_on, priors, "log lift per contact in 8 weeks",
-             "Ansari, Mela & Neslin, Journal of Marketing Research 45(1), 2008: contact has decreasing returns"),
-        _row("reference_price", "reference_price", tiring * priors.reference_price_on, priors,
-             "log USD per share saved",
-             "Kalyanaram & Winer, Marketing Science 14(3), 1995: past prices paid lower what a price is worth"),
-        _row("stockpiling", "stockpiling", tiring * priors.stockpiling_on, priors, "share of saving",
-             "van Heerde, Leeflang & Wittink, Marketing Science 23(3), 2004: about a third is time shifting"),
-        Parameter("salience", priors.salience, 0.12, "share left per week", Origin.ASSUMED, "no source"),
-        Parameter("carryover", priors.carryover, 0.12, "share of state dependence that is causal", Origin.ASSUMED,
-                  "no source: one year of data cannot tell habit from heterogeneity"),
-    ]  # fmt: skip
-
-
-def _row(name: str, entry: str, scale: float, priors: EffectPriors, unit: str, source: str) -> Parameter:
-    """Describe an effect by its entry in the priors, what was learned of it in front of the prior's source."""
-    value = getattr(priors, entry) * scale
-    origin = Origin.COMBINED if entry in priors.spreads else Origin.ASSUMED
-    note = priors.notes.get(entry)
-    return Parameter(
-        name, value, value * priors.spread(entry), unit, origin, f"{note}; prior: {source}" if note else source
-    )
-
-
-def _shift_row(kind: str, priors: EffectPriors) -> Parameter:
-    name = f"redeem_{kind}"
-    if name in priors.shift_spreads:
-        words = "redemptions of the log's named offers, drawn to the prior"
-        return Parameter(
-            f"redeem_shift.{kind}", getattr(priors, name), priors.shift_spreads[name], "logit", Origin.COMBINED, words
-        )
-    words = "no source: the map from a bundle of brand coupons to one offer on a whole basket or category"
-    return Parameter(f"redeem_shift.{kind}", getattr(priors, name), SHIFT_SPREAD, "logit", Origin.ASSUMED, words)
+def _draw_lean(priors: EffectPriors, sample: _Sampler) -> Lean:
+    """Draw how the visit effects lean, normal; kinds of which nothing was learned do not."""
+    none = {"lean": 0.0, "error": 0.0, "centre": 0.0, "scale": 1.0}
+    table = [[priors.leans.get(f"{kind.value}.{name}", none) for name in LEANS_ON] for kind in KINDS]
+    mean, error, centre, scale = (torch.tensor([[one[part] for one in row] for row in table]) for part in LEAN_PARTS)
+    return Lean(mean + error * sample.normal(mean.numel()).view(-1, *mean.shape), centre, scale)

@@ -4,6 +4,7 @@ A campaign is followed week by week until the first redemption, its end, or the 
 censoring). A coupon is redeemed at the till, so the hazard is that of a week with a visit.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,8 @@ from history.features import FEATURES
 from simulators.response import capped
 
 Z_LIMIT: Final = 5.0
-RIDGE: Final = 10.0
+RIDGES: Final = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+"""Ridge penalties to choose from: from letting the hazard differ between customers to hardly letting it."""
 FEWEST: Final = 20
 """Fewest redemptions that a model is fitted to."""
 FALLBACK: Final = 0.02
@@ -109,11 +111,14 @@ def _over_life(campaigns: TargetedCampaigns, visit: Tensor, hazard: Tensor) -> T
 def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> RedemptionModel:
     """Fit ridge logistic hazards by Newton's method, one per Bayesian bootstrap of the customers.
 
-    Where the history has too few redemptions to learn from, everyone redeems with the assumed chance `FALLBACK`.
+    The ridge is the likeliest one given the redemptions: with a weaker one few redemptions make customers differ by
+    chance, and who is believed to redeem seldom looks cheap to send an offer to. Where the history has too few
+    redemptions to learn from, everyone redeems with the assumed chance `FALLBACK`.
 
     Reference:
         Singer & Willett, "It's About Time: Using Discrete-Time Survival Analysis to Study Duration and the Timing of
-        Events", Journal of Educational Statistics 18(2), 1993.
+        Events", Journal of Educational Statistics 18(2), 1993; MacKay, "The Evidence Framework Applied to
+        Classification Networks", Neural Computation 4(5), 1992.
     """
     width = len(FEATURES) + campaigns.terms.shape[1]
     if float(campaigns.redeemed.sum()) < FEWEST:
@@ -128,7 +133,8 @@ def fit_redemption(campaigns: TargetedCampaigns, members: int, seed: int) -> Red
     generator = torch.Generator().manual_seed(seed)
     weight = bootstrap_weights(campaigns.customer, members, generator)[:, campaigns.customer[row]].double()
     outcome = campaigns.redeemed_in[row, week].double()
-    return RedemptionModel(mean, scale, _newton(x, outcome, weight), float(outcome.mean()), learned=True)
+    ridge = max(RIDGES, key=lambda candidate: _evidence(x, outcome, candidate))
+    return RedemptionModel(mean, scale, _newton(x, outcome, weight, ridge), float(outcome.mean()), learned=True)
 
 
 def bootstrap_weights(customer: Tensor, members: int, generator: torch.Generator) -> Tensor:
@@ -140,15 +146,29 @@ def bootstrap_weights(customer: Tensor, members: int, generator: torch.Generator
     return torch.empty(members, int(customer.max()) + 1).exponential_(generator=generator)
 
 
-def _newton(x: Tensor, outcome: Tensor, weight: Tensor) -> Tensor:
-    ridge = torch.eye(x.shape[1], dtype=torch.float64) * RIDGE
-    ridge[-1, -1] = 1e-6
+def _evidence(x: Tensor, outcome: Tensor, ridge: float) -> float:
+    """Return the log of the chance of these outcomes under a ridge, up to a constant, by Laplace's approximation."""
+    beta = _newton(x, outcome, torch.ones(1, len(x), dtype=torch.float64), ridge)[0]
+    logit = x @ beta
+    fit = (outcome * logit - torch.nn.functional.softplus(logit)).sum() - ridge * beta[:-1].square().sum() / 2.0
+    chance = torch.sigmoid(logit)
+    curvature = (x * (chance * (1 - chance)).unsqueeze(1)).T @ x + torch.diag(_penalty(x.shape[1], ridge))
+    return float(fit + (x.shape[1] - 1) * math.log(ridge) / 2.0 - torch.logdet(curvature) / 2.0)
+
+
+def _penalty(width: int, ridge: float) -> Tensor:
+    """Return the penalty of each coefficient, next to none of the constant, which comes last."""
+    return torch.cat([torch.full((width - 1,), ridge), torch.tensor([1e-6])]).double()
+
+
+def _newton(x: Tensor, outcome: Tensor, weight: Tensor, ridge: float) -> Tensor:
+    penalty = _penalty(x.shape[1], ridge)
     beta = torch.zeros(len(weight), x.shape[1], dtype=torch.float64)
     for _ in range(15):
         p = torch.sigmoid(beta @ x.T)
-        gradient = (weight * (outcome - p)) @ x - beta @ ridge
+        gradient = (weight * (outcome - p)) @ x - beta * penalty
         curvature = torch.stack([(x * (w * q * (1 - q)).unsqueeze(1)).T @ x for w, q in zip(weight, p, strict=True)])
-        beta = beta + torch.linalg.solve(curvature + ridge, gradient.unsqueeze(2)).squeeze(2)
+        beta = beta + torch.linalg.solve(curvature + torch.diag(penalty), gradient.unsqueeze(2)).squeeze(2)
     return beta
 
 

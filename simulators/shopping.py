@@ -39,8 +39,13 @@ class Noise:
     leave: Tensor  # uniform: who leaves for good
 
 
-def draw_noise(n: int, n_categories: int, generator: torch.Generator, device: torch.device | str = "cpu") -> Noise:
-    """Draw a week's luck for n customers: always the same amount, so that worlds stay in step."""
+def draw_noise(
+    n: int, n_categories: int, generator: torch.Generator | None, device: torch.device | str = "cpu"
+) -> Noise:
+    """Draw a week's luck for n customers: always the same amount, so that worlds stay in step.
+
+    Without a generator it comes from torch's own.
+    """
     uniform = torch.rand(7, n, generator=generator, device=device)
     normal = torch.randn(7, n, generator=generator, device=device)
     return Noise(

@@ -3,6 +3,7 @@
 The response model gives each customer's means; what is here, the same for all, turns them and luck into events.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -68,13 +69,11 @@ class VisitModel:
             extra_baskets: Mean number of baskets beyond the first, shape (n,).
             log_sd: Standard deviation of log spend, shape (n,).
         """
-        term = first_term(extra_baskets, self.size)
-        total, below = term, term
-        ratio = extra_baskets / (self.size + extra_baskets)
-        for k in range(1, MOST_BASKETS + 1):
-            term = term * ratio * ((self.size + (k - 1)) / k)
-            total = total + term * (1.0 + k) ** self.basket_slope
-            below = below + term
+        chances = count_chances(extra_baskets, self.size)
+        total = below = next(chances)
+        for k, chance in enumerate(chances, start=1):
+            total = total + chance * (1.0 + k) ** self.basket_slope
+            below = below + chance
         total = total + (1.0 - below).clamp(min=0.0) * (1.0 + MOST_BASKETS) ** self.basket_slope
         c = self.cumulants
         return total * torch.exp(log_sd * (c[0] + log_sd * (c[1] + log_sd * c[2])))
@@ -98,30 +97,37 @@ def plain_visit(n_categories: int) -> VisitModel:
     )
 
 
-def first_term(mean: Tensor, size: Tensor) -> Tensor:
-    """Return the chance that a negative binomial of this mean and size is 0, shape (n,)."""
-    return torch.exp(-size * torch.log1p(mean / size))
+def count_chances(mean: Tensor, size: Tensor) -> Iterator[Tensor]:
+    """Yield the chance that a negative binomial is 0, 1, ..., `MOST_BASKETS`, each shape (n,).
+
+    Args:
+        mean: Shape (n,).
+        size: Shape (); the larger, the nearer to a Poisson distribution.
+
+    Reference:
+        Cameron & Trivedi, "Regression Analysis of Count Data", 2nd ed. 2013, section 3.3 (NB2).
+    """
+    chance = torch.exp(-size * torch.log1p(mean / size))
+    yield chance
+    ratio = mean / (size + mean)
+    for k in range(1, MOST_BASKETS + 1):
+        chance = chance * ratio * ((size + (k - 1)) / k)
+        yield chance
 
 
 def count_quantile(mean: Tensor, size: Tensor, uniform: Tensor) -> Tensor:
     """Invert the negative binomial: the count where its cumulative chance reaches `uniform`, up to `MOST_BASKETS`.
 
     Args:
-        mean: Shape (n,).
-        size: Shape (); the larger, the nearer to a Poisson distribution.
+        mean, size: As `count_chances` takes them.
         uniform: Shape (n,).
-
-    Reference:
-        Cameron & Trivedi, "Regression Analysis of Count Data", 2nd ed. 2013, section 3.3 (NB2).
     """
-    term = first_term(mean, size)
-    below = term
+    chances = count_chances(mean, size)
+    below = next(chances)
     count = torch.zeros_like(mean)
-    ratio = mean / (size + mean)
-    for k in range(1, MOST_BASKETS + 1):
+    for chance in chances:
         count = count + (uniform > below)
-        term = term * ratio * ((size + (k - 1)) / k)
-        below = below + term
+        below = below + chance
     return count
 
 

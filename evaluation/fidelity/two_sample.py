@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from evaluation.fidelity.trajectories import Trajectories
+from evaluation.response_fit import auc_interval
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -78,7 +79,7 @@ def judge_two_samples(real: Trajectories, simulated: Trajectories, seed: int) ->
     for kind in ("boosting", "logistic"):
         scores = _held_out_scores(kind, both, seed)
         auc = float(roc_auc_score(both.label, scores))
-        lo, hi = _interval(both, scores, seed)
+        lo, hi = auc_interval(both.customer, both.label.astype(np.float64), scores, seed, RESAMPLES)
         result["classifiers"][kind] = {"auc": auc, "lo": lo, "hi": hi, "floor": _floor(kind, first, seed)}
     of = np.array([name.split()[0] for name in names])
     result["families"] = {
@@ -110,17 +111,6 @@ def _held_out_scores(kind: str, rows: Samples, seed: int, folds: int = FOLDS) ->
         fitted = _classifier(kind, seed).fit(rows.features[~out], rows.label[~out])
         scores[out] = fitted.predict_proba(rows.features[out])[:, 1]
     return scores
-
-
-def _interval(rows: Samples, scores: Floats, seed: int) -> tuple[float, float]:
-    rng = np.random.default_rng(seed)
-    n = int(rows.customer.max()) + 1
-    draws = []
-    for _ in range(RESAMPLES):
-        weight = np.bincount(rng.integers(n, size=n), minlength=n)[rows.customer]
-        draws.append(roc_auc_score(rows.label, scores, sample_weight=weight))
-    lo, hi = np.quantile(draws, [0.025, 0.975])
-    return float(lo), float(hi)
 
 
 def _floor(kind: str, real: Floats, seed: int, times: int = 3) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.estimate import middle_95
 from evaluation.fidelity.trajectories import Trajectories
 
 Floats = NDArray[np.float64]
@@ -126,14 +127,14 @@ def _against(mine: Floats, other: Floats) -> dict[str, Any]:
     gain = other - mine
     rng = np.random.default_rng(0)
     means = gain[rng.integers(len(gain), size=(1000, len(gain)))].mean(axis=1)
-    lo, hi = np.quantile(means, [0.025, 0.975])
+    lo, hi = middle_95(means)
     below = float(other.mean())
     ratio = float(mine.mean()) / below if below > 0 else 1.0 if mine.mean() == 0 else None
     return {
         "crps": below,
         "ratio": ratio,
         "gain": float(gain.mean()),
-        "gain_lo": float(lo),
-        "gain_hi": float(hi),
+        "gain_lo": lo,
+        "gain_hi": hi,
         "weeks_better": int((gain > 0).sum()),
     }

@@ -28,6 +28,13 @@ METHODS: Final = {
     "placebo": "placebo, 6 weeks before",
 }
 
+LEANS: Final = {
+    "promo_share": "share bought on promotion",
+    "spend_per_active_week": "spend of a week with a visit",
+    "visit_rate_13w": "visits per week",
+}
+Z95: Final = 1.96
+
 MOST_NAMES: Final = 5
 """Unknown offers that are named; a log may hold hundreds."""
 
@@ -46,6 +53,7 @@ def section(data: Mapping[str, Any], currency: str) -> Section:
     blocks: list[Note | Heading | Table | Chart] = [_belief_table(beliefs), *_campaigns(data["bundles"], currency)]
     blocks += _unknown_offers(data["offers"])
     blocks += _offers(data["offers"], currency)
+    blocks += _leans(data["priors"]["leans"])
     blocks += _shelf(data["shelf"])
     return Section("effects", "What offers do", f"{learned} {_sentence(coupon)}", blocks)
 
@@ -189,6 +197,35 @@ def _offers(offers: Mapping[str, Any], currency: str) -> list[Note | Heading | T
     )
     headings = ("Offer", "Customer-weeks", f"Saving [{currency}]", "Estimate", "Plain comparison")
     return [Heading("Offers that the log names"), Note(_sentence(offers["verdict"])), Table(caption, headings, rows)]
+
+
+def _leans(leans: Mapping[str, Mapping[str, float]]) -> list[Note | Heading | Table | Chart]:
+    """Say who answers more than the mean, or that all customers are held to answer alike."""
+    if not leans:
+        words = (
+            "All customers are held to answer an offer alike: the history names no offers that would tell who does not."
+        )
+        return [Note(words)]
+    rows = [
+        (
+            kind.replace("_", " "),
+            LEANS[feature],
+            _times(lean),
+            "yes" if abs(lean["lean"]) > Z95 * lean["error"] else "no",
+        )
+        for name, lean in leans.items()
+        for kind, _, feature in (name.partition("."),)
+    ]
+    caption = (
+        "Who answers more: the visit effect on customers one standard deviation above the middle in a feature, as "
+        "times the mean effect, with 95 % interval; drawn to 1 by the prior"
+    )
+    return [Table(caption, ("Offer", "Higher in", "Times the mean effect", "Surely other than 1"), rows)]
+
+
+def _times(lean: Mapping[str, float]) -> str:
+    low, high = (max(1.0 + lean["lean"] + side * Z95 * lean["error"], 0.0) for side in (-1.0, 1.0))
+    return f"{decimal(max(1.0 + lean['lean'], 0.0), 2)} ({decimal(low, 2)} to {decimal(high, 2)})"
 
 
 def _unknown_offers(offers: Mapping[str, Any]) -> list[Note]:

@@ -12,7 +12,9 @@ import numpy as np
 
 from simulators.effects.crossfit import Flags, Floats, cross_fit, curved, dummies, fold_of, logistic, ridge, sigmoid
 from simulators.effects.inference import Effect, effect_of
+from simulators.effects.leaning import LeanEstimate, estimate_leans
 from simulators.effects.offer_log import KINDS, OfferRows
+from simulators.effects.visit_score import VisitProblem
 
 FEWEST: Final = 30
 """Fewest customer-weeks of a kind of offer that an estimate is made of."""
@@ -35,6 +37,7 @@ class OfferEffects:
         fatigue: Log of the lift lost per contact in 8 weeks, or None.
         support: Least and most that the log's offers of a kind would save [currency], 5 % and 95 % quantile.
         rows: Customer-weeks with an offer of the kind.
+        leans: How the visit effects lean on what is known of customers, or None.
     """
 
     verdict: str
@@ -44,6 +47,7 @@ class OfferEffects:
     fatigue: Effect | None
     support: dict[str, tuple[float, float]]
     rows: dict[str, int]
+    leans: LeanEstimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -98,63 +102,8 @@ def estimate_offers(rows: OfferRows | None, fatigue: float, fatigue_spread: floa
         fatigue=_fatigue(problem, theta, fatigue),
         support=_support(rows, kinds),
         rows={KINDS[k].value: counts[KINDS[k].value] for k in kinds},
+        leans=estimate_leans(problem, rows.x[_active(rows)], visit.keys(), theta, fatigue),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class VisitProblem:
-    """Rows of the weeks in which offers were sent, residualised.
-
-    Attributes:
-        dose: log1p(saving) of the offer sent, by kind, fatigue left out, shape (n, k).
-        expected: Its cross-fitted mean among rows without a visit, shape (n, k).
-        baseline: Cross-fitted chance of a visit without an offer, shape (n,).
-        visited, contacts, customer: Shape (n,).
-    """
-
-    dose: Floats
-    expected: Floats
-    baseline: Floats
-    visited: Floats
-    contacts: Floats
-    customer: Any
-
-    def solve(self, fatigue: float) -> tuple[Floats, Floats]:
-        """Return the visit effects at a given fatigue, shape (k,), and their influence, shape (n, k)."""
-        tired = np.exp(-fatigue * self.contacts)[:, None]
-        return self._newton(self.dose * tired, (self.dose - self.expected) * tired)
-
-    def solve_with(self, theta: Floats, fatigue: float) -> tuple[Floats, Floats] | None:
-        """Return effects and fatigue together, shape (k + 1,), and their influence; None where they run away."""
-        at = np.append(theta, fatigue)
-        influence = np.zeros((len(self.dose), len(at)))
-        for _ in range(25):
-            tired = np.exp(-at[-1] * self.contacts)[:, None]
-            slope = np.column_stack([self.dose * tired, -(self.dose * tired) @ at[:-1] * self.contacts])
-            centred = (self.dose - self.expected) * tired
-            left = np.column_stack([centred, -centred @ at[:-1] * self.contacts])
-            step, influence = self._step((self.dose * tired) @ at[:-1], slope, left)
-            at = at + np.clip(step, -0.5, 0.5)
-            if not np.isfinite(at).all() or abs(at[-1]) > 3.0:
-                return None
-            if float(np.abs(step).max()) < 1e-8:
-                return at, influence
-        return None
-
-    def _newton(self, slope: Floats, left: Floats) -> tuple[Floats, Floats]:
-        theta, influence = np.zeros(slope.shape[1]), np.zeros_like(slope)
-        for _ in range(30):
-            step, influence = self._step(slope @ theta, slope, left)
-            theta = theta + np.clip(step, -0.5, 0.5)
-            if float(np.abs(step).max()) < 1e-9:
-                break
-        return theta, influence
-
-    def _step(self, lift: Floats, slope: Floats, left: Floats) -> tuple[Floats, Floats]:
-        pull = self.visited * np.exp(-np.clip(lift, -20.0, 20.0)) * (1.0 - self.baseline)
-        score = left * (pull - (1.0 - self.visited) * self.baseline)[:, None]
-        inverse = np.linalg.pinv((left * pull[:, None]).T @ slope)
-        return inverse @ score.sum(axis=0), score @ inverse.T
 
 
 def _with_overlap(rows: OfferRows, seed: int) -> tuple[OfferRows, Floats]:
@@ -188,11 +137,17 @@ def visit_problem(rows: OfferRows, chance: Floats, kinds: Any, seed: int) -> Vis
     made = (rows.offer[:, None] == rows.logged[None, :]).astype(np.float64)
     dose = np.stack([(made * value)[:, rows.kind == k].sum(axis=1) for k in kinds], axis=1)
     expected = np.stack([(missed * value)[:, rows.kind == k].sum(axis=1) for k in kinds], axis=1)
-    active = np.isin(rows.week, np.unique(rows.week[rows.offer > 0]))
+    active = _active(rows)
     return VisitProblem(
         dose[active], expected[active], np.clip(baseline, 1e-3, 1 - 1e-3)[active], y[active], rows.contacts[active],
         rows.customer[active],
     )  # fmt: skip
+
+
+def _active(rows: OfferRows) -> Flags:
+    """Return which rows lie in weeks in which something was sent, shape (n,), bool."""
+    active: Flags = np.isin(rows.week, np.unique(rows.week[rows.offer > 0]))
+    return active
 
 
 def _spend(rows: OfferRows, fatigue: float, seed: int) -> Effect | None:
@@ -209,7 +164,7 @@ def _spend(rows: OfferRows, fatigue: float, seed: int) -> Effect | None:
     expected = (_chances(part, np.ones(len(part), dtype=bool), seed) * part.share).sum(axis=1) * tired
     log_spend = np.log(part.spend)
     rest = log_spend - cross_fit(ridge(), x, log_spend, fold, part.offer == 0)
-    active = np.isin(part.week, np.unique(part.week[part.offer > 0]))
+    active = _active(part)
     left = (dose - expected)[active]
     slope = float(left @ dose[active])
     if slope <= 1e-9:

@@ -8,6 +8,7 @@ import numpy as np
 
 from simulators.effects.audit import NO_CAMPAIGN, BundleAudit
 from simulators.effects.inference import Effect
+from simulators.effects.leaning import lean_on
 from simulators.effects.logged_offers import OfferEffects
 from simulators.effects.shelf import ShelfEffects
 from simulators.priors import KINDS, EffectPriors
@@ -119,7 +120,7 @@ def posterior(priors: EffectPriors, estimates: Estimates) -> EffectPosterior:
         most_logged={**priors.most_logged, **high},
         notes={**priors.notes, **verdicts},
     )
-    return EffectPosterior(tuple(beliefs), informed)
+    return EffectPosterior(tuple(beliefs), lean_on(informed, estimates.offers.leans))
 
 
 def combine(prior: float, spread: float, estimate: float, error: float, map_spread: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import torch
 
 from campaigns.offers import Catalog
 from history.panel import Panel
-from simulators.effects.crossfit import Flags, Floats
+from simulators.effects.crossfit import Flags, Floats, sigmoid
 from simulators.effects.offer_log import KINDS, OfferRows
 from simulators.priors import SHIFT_SPREAD, EffectPriors
 from simulators.response import ResponseModel
@@ -88,7 +88,7 @@ def _laplace(x: Floats, y: Floats, offset: Floats, mean: Floats, spread: Floats)
     precision, beta = np.diag(spread**-2), mean.copy()
     curvature = precision
     for _ in range(30):
-        p = 1.0 / (1.0 + np.exp(-np.clip(offset + x @ beta, -30.0, 30.0)))
+        p = sigmoid(offset + x @ beta)
         curvature = (x * (p * (1.0 - p))[:, None]).T @ x + precision
         beta = beta + np.linalg.solve(curvature, x.T @ (y - p) - precision @ (beta - mean))
     return beta, np.sqrt(np.diag(np.linalg.inv(curvature)))

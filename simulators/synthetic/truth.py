@@ -95,12 +95,14 @@ class TrueShop:
         market: The true market; its effects have one row per type of customer.
         start: The customers' states, n rows.
         kind: Type of each customer, shape (n,), int64: the draw of the effects that they live under.
+        habit: Share of spend that each buys on promotion, which gives the type away in part, shape (n,).
     """
 
     truth: SyntheticTruth
     market: Market
     start: State
     kind: Tensor
+    habit: Tensor
 
 
 def open_shop(truth: SyntheticTruth, catalog: Catalog = CATALOG) -> TrueShop:
@@ -108,9 +110,7 @@ def open_shop(truth: SyntheticTruth, catalog: Catalog = CATALOG) -> TrueShop:
     generator = torch.Generator().manual_seed(truth.seed)
     habit = torch.rand(truth.customers, generator=generator)
     start = _customers(truth, habit, generator)
-    noise = torch.rand(truth.customers, generator=generator)
-    place = truth.predictable * habit + (1.0 - truth.predictable) * noise
-    kind = (place * TYPES).long().clamp(max=TYPES - 1)
+    kind = kind_of(truth, habit, torch.rand(truth.customers, generator=generator))
     rows = features(start)
     response = _response(truth, rows.mean(dim=0), rows.std(dim=0).clamp(min=1e-3))
     market = Market(
@@ -124,7 +124,19 @@ def open_shop(truth: SyntheticTruth, catalog: Catalog = CATALOG) -> TrueShop:
         population=Population(newcomers=truth.arrivals, arrival=2.0 / truth.weeks, churn=truth.churn),
         season=Season([max(truth.weeks - 3, 0)], visit=truth.holiday) if truth.holiday else Season(),
     )
-    return TrueShop(truth, market, start, kind)
+    return TrueShop(truth, market, start, kind, habit)
+
+
+def kind_of(truth: SyntheticTruth, habit: Tensor, hidden: Tensor) -> Tensor:
+    """Return customers' types, shape (n,), int64.
+
+    Args:
+        truth: Says how much of a type shows.
+        habit: Share of spend that a customer buys on promotion, shape (n,), in [0, 1].
+        hidden: What shows in no feature, uniform on [0, 1], shape (n,).
+    """
+    place = truth.predictable * habit + (1.0 - truth.predictable) * hidden
+    return (place * TYPES).long().clamp(max=TYPES - 1)
 
 
 def true_effects(truth: SyntheticTruth) -> Effects:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.agent import LearningWorld, TrainedPolicy
+from agents.checkpoint import Checkpoints
 from campaigns.decision import Context, ObservationLayout
 
 LAYOUT = ObservationLayout(("signal", "idle", "weeks_left"), ("none", "left", "right", "dear"))
@@ -126,7 +127,8 @@ class MarketVecEnv(VecEnv):
 class ExactMonitor:
     """Scores by the known expectation over fixed contexts, and keeps all it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Checkpoints | None = None) -> None:
+        self.checkpoints = checkpoints
         self.context = draw_context(4000, seed=99)
         self.values: list[float] = []
         self.logged: list[Mapping[str, float]] = []

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.actor import ActorPolicy
-from agents.choice_buffer import ChoiceBuffer, choice_advantages
+from agents.choice_buffer import ChoiceBuffer
 from agents.masked_policy import MaskedActorCritic
-from agents.ppo import PPOConfig
+from agents.ppo import Engine, PPOConfig
+from agents.rollout import choice_advantages
 from tests.agents.market import HORIZON, LAYOUT, ExactMonitor, Market, draw_context, make_world
 
 
@@ -81,14 +82,18 @@ def test_rows_without_a_choice_push_the_actor_nowhere() -> None:
     assert policy.action_net.weight.grad is not None and (policy.action_net.weight.grad == 0).all()
 
 
-def test_where_every_week_is_a_choice_the_advantages_are_those_of_stable_baselines() -> None:
+def test_where_every_step_is_a_choice_the_advantages_are_those_of_stable_baselines() -> None:
     rng = np.random.default_rng(0)
-    reward, value = rng.standard_normal((2, 6, 9)).astype(np.float32)
+    reward, value = rng.standard_normal((2, 12, 9)).astype(np.float32)
+    done, last = rng.random((12, 9)) < 0.2, rng.standard_normal(9).astype(np.float32)
     space = gym.spaces.Box(-1, 1, (1,))
-    theirs = RolloutBuffer(6, space, gym.spaces.Discrete(2), "cpu", gae_lambda=0.9, gamma=0.97, n_envs=9)
+    theirs = RolloutBuffer(12, space, gym.spaces.Discrete(2), "cpu", gae_lambda=0.9, gamma=0.97, n_envs=9)
     theirs.rewards, theirs.values = reward, value
-    theirs.compute_returns_and_advantage(torch.zeros(9), np.ones(9, bool))
-    ours = choice_advantages(reward, value, np.ones((6, 9), bool), gamma=0.97, decay=0.9)
+    theirs.episode_starts[1:] = done[:-1]
+    theirs.compute_returns_and_advantage(torch.from_numpy(last), done[-1])
+    ours = choice_advantages(
+        *map(torch.from_numpy, (reward, value, np.ones((12, 9), bool), done, last)), gamma=0.97, decay=0.9
+    )
     np.testing.assert_allclose(ours, theirs.advantages, rtol=1e-5, atol=1e-6)
 
 
@@ -106,7 +111,8 @@ def test_weeks_without_a_choice_count_as_part_of_the_choice_before_them(seed: in
         discount = gamma ** (there - here)
         following = earned + discount * ahead - value[here] + decay * discount * following
         expected[here] = following
-    found = choice_advantages(reward[:, None], value[:, None], choice[:, None], gamma, decay)[:, 0]
+    columns = (torch.from_numpy(column[:, None]) for column in (reward, value, choice, np.arange(7) == 6))
+    found = choice_advantages(*columns, torch.zeros(1), gamma, decay)[:, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -134,7 +140,7 @@ def test_a_rollout_that_does_not_end_with_the_episode_is_refused() -> None:
     world = make_world(20)
     short = type(world)(world.vector, world.sb3, LAYOUT, HORIZON - 1)
     with pytest.raises(RuntimeError, match=f"did not terminate after its horizon of {HORIZON - 1} weeks"):
-        PPOConfig(steps=1).build().learn(short, 0, ExactMonitor())
+        PPOConfig(steps=1, engine=Engine.SB3).build().learn(short, 0, ExactMonitor())
 
 
 def test_the_best_validated_weights_are_kept(trained: Callable[[str], Any]) -> None:

@@ -21,8 +21,11 @@ from envs.fitted import read_environment, write_environment
 from envs.registration import ID
 from envs.world import Episode, PriceRange, World, begin, draw_prices, observe, take_step
 from simulators.market import Outcome
+from simulators.priors import EffectPriors
 from simulators.reference import reference_pool, reference_terms, reference_world
 from simulators.shopping import draw_noise
+from simulators.worlds import build_market
+from tests.simulators.play import LEANS
 
 ROOT = Path(__file__).parents[2]
 PROBE = """
@@ -318,7 +321,7 @@ def test_the_last_week_adds_what_the_customers_are_worth_afterwards(world: World
 
 def test_budget_prices_are_free_sometimes_and_else_spread_on_a_logarithmic_scale() -> None:
     prices = PriceRange(low=0.1, high=10.0, free=0.25)
-    drawn = draw_prices(prices, 40_000, torch.Generator().manual_seed(0))
+    drawn = draw_prices(prices, 40_000, torch.Generator().manual_seed(0), "cpu")
     assert float((drawn == 0).double().mean()) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 40_000) ** 0.5)
     paid = drawn[drawn > 0]
     assert float(paid.min()) >= 0.1
@@ -328,8 +331,12 @@ def test_budget_prices_are_free_sometimes_and_else_spread_on_a_logarithmic_scale
 
 def test_a_written_environment_comes_back_and_lives_the_same_weeks(tmp_path: Path) -> None:
     pool, prices = reference_pool(64, seed=5), PriceRange(free=0.5)
-    write_environment(tmp_path / "run" / "fit" / "train", reference_world(), reference_terms(), pool, prices)
+    terms = replace(reference_terms(), priors=EffectPriors(leans=LEANS))
+    write_environment(tmp_path / "run" / "fit" / "train", reference_world(), terms, pool, prices)
     back = read_environment(tmp_path / "run" / "fit" / "train")
+    before, after = build_market(reference_world(), terms).effects.lean, back.market.effects.lean
+    assert before is not None and after is not None
+    assert torch.equal(before.slope, after.slope) and torch.equal(before.centre, after.centre)
     assert back.prices == prices
     registered = gymnasium.make_vec(ID, num_envs=5, run=str(tmp_path / "run")).unwrapped
     first, again = lived(CampaignVectorEnv(5, back), 7, episodes=1), lived(registered, 7, episodes=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.estimate import effect_range, estimate_mean, ratio_of_means
+from evaluation.estimate import estimate_mean, middle_95, middle_95_of_each, ratio_of_means, resample_clusters
 
 
 def test_the_mean_of_customers_alone_has_the_interval_of_the_textbook() -> None:
@@ -96,4 +96,15 @@ def test_where_nothing_was_spent_there_is_no_ratio() -> None:
 
 
 def test_the_range_over_draws_is_the_central_95_percent() -> None:
-    assert effect_range(np.linspace(0.0, 1.0, 1001)) == pytest.approx((0.025, 0.975))
+    draws = np.linspace(0.0, 1.0, 1001)
+    assert middle_95(draws) == pytest.approx((0.025, 0.975))
+    lo, hi = middle_95_of_each(np.column_stack([draws, 2.0 * draws]))
+    assert (*lo, *hi) == pytest.approx((0.025, 0.05, 0.975, 1.95))
+
+
+def test_a_resample_draws_whole_clusters_as_many_as_there_are() -> None:
+    cluster = np.array([7, 3, 7, 9, 3, 7])
+    for weight in resample_clusters(cluster, 0, 50):
+        drawn = {int(name): set(weight[cluster == name]) for name in (3, 7, 9)}
+        assert all(len(times) == 1 for times in drawn.values())
+        assert sum(times.pop() for times in drawn.values()) == 3

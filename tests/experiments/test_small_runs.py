@@ -108,6 +108,37 @@ def trained(runs: Path) -> set[str]:
     return {path.parent.name for path in runs.glob("tiny/train/*/manifest.json")}
 
 
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint_to_the_same_bytes(
+    fitted: Path, overrides: Overrides
+) -> None:
+    command = overrides(fitted, "agent=ppo", "agent.steps=40000", "agent.minibatch=256", "agent.checkpoint_every=1")
+    folder = fitted / "tiny" / "train" / "ppo-0"
+    run("train", *command)
+    once = (folder / "policy.safetensors").read_bytes()
+    shutil.rmtree(folder)
+    kills = 0
+    while kills < 3:
+        killed = subprocess.Popen(
+            verb("train", *command), cwd=CONF.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        reached = newest(folder)
+        while killed.poll() is None and newest(folder) == reached:
+            time.sleep(0.01)
+        killed.send_signal(signal.SIGKILL)
+        assert killed.wait() == -signal.SIGKILL
+        assert newest(folder) > reached
+        kills += 1
+    refused = subprocess.run(verb("train", *command, "agent.epochs=3"), cwd=CONF.parent, capture_output=True, text=True)
+    assert refused.returncode == 2 and "written with another settings than is configured now" in refused.stderr
+    assert "up to date" not in run("train", *command)
+    assert (folder / "policy.safetensors").read_bytes() == once and not (folder / "checkpoint").exists()
+
+
+def newest(folder: Path) -> str:
+    """Return the name of the newest file of a checkpoint; empty where there is none."""
+    return max((path.name for path in folder.glob("checkpoint/state-*.safetensors")), default="")
+
+
 @pytest.mark.parametrize("launcher", [(), ("+launcher=joblib",)])
 def test_a_sweep_trains_every_agent_with_every_seed(
     fitted: Path, overrides: Overrides, launcher: tuple[str, ...]

@@ -40,7 +40,7 @@ def decisions(catalog: Catalog) -> Decisions:
     gain[:, 0] = 0.0
     gain[np.arange(300), offer] = np.where(offer > 0, rng.uniform(0.2, 0.8, 300), 0.0)
     cost = np.where(np.arange(catalog.n) > 0, 0.25, 0.0) * np.ones((300, 1))
-    return Decisions(features, offer, gain, cost)
+    return Decisions(features, offer, gain, cost, uplift_lo=0.01)
 
 
 @pytest.fixture(scope="session")

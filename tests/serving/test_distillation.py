@@ -59,12 +59,20 @@ def test_a_policy_without_offers_is_one_rule_for_everyone(decisions, catalog, wi
     assert (segments.uplift_kept, segments.enough) == (None, True)
 
 
+@pytest.mark.parametrize("lo", [0.0, -0.4])
+def test_no_share_of_the_uplift_is_told_where_the_policy_s_is_not_clearly_above_0(decisions, catalog, with_gain, lo):
+    assert distill(with_gain(uplift_lo=1e-6), catalog).uplift_kept == 1.0
+    unclear = distill(with_gain(uplift_lo=lo), catalog)
+    assert (unclear.uplift_kept, unclear.enough) == (None, True)
+    assert unclear.rules == distill(decisions, catalog).rules
+
+
 def test_a_leaf_gets_the_offer_that_earns_more_than_the_majoritys(catalog):
     features = pd.DataFrame({"visits_per_week": np.ones(50)})
     gain = np.zeros((50, catalog.n))
     gain[:, 4], gain[:20, 5] = 0.1, 1.0
     offer = np.where(np.arange(50) < 20, 5, 4).astype(np.int64)
-    (rule,) = distill(Decisions(features, offer, gain, np.zeros_like(gain)), catalog).rules
+    (rule,) = distill(Decisions(features, offer, gain, np.zeros_like(gain), 0.0), catalog).rules
     assert (rule.offer, rule.by_majority) == ("coupon_2", False)
     assert rule.agreement == 0.4
 
@@ -76,7 +84,7 @@ def test_the_budgets_price_counts_against_an_offer(catalog):
     cost = np.zeros_like(gain)
     cost[:, 4], cost[:, 5] = 0.2, 1.0
     offer = np.where(np.arange(50) < 20, 4, 5).astype(np.int64)
-    free, dear = (distill(Decisions(features, offer, gain, cost, price), catalog).rules[0] for price in (0.0, 1.0))
+    free, dear = (distill(Decisions(features, offer, gain, cost, 0.0, price), catalog).rules[0] for price in (0.0, 1.0))
     assert (free.offer, dear.offer) == ("coupon_2", "coupon_1")
 
 
@@ -86,7 +94,7 @@ def test_leaves_are_few_and_large_enough(catalog):
     features = pd.DataFrame(rng.normal(size=(n, 6)), columns=list("abcdef"))
     gain = np.c_[np.zeros(n), rng.normal(size=(n, catalog.n - 1)) + features.to_numpy()[:, :1]]
     offer = gain.argmax(axis=1).astype(np.int64)
-    segments = distill(Decisions(features, offer, gain, np.abs(gain)), catalog)
+    segments = distill(Decisions(features, offer, gain, np.abs(gain), 0.0), catalog)
     assert 1 < len(segments.rules) <= 32
     assert not segments.enough
     assert min(rule.customers for rule in segments.rules) >= 20
@@ -101,7 +109,7 @@ def test_every_customer_falls_in_exactly_one_rule(catalog, seed, n, leaves, leas
     gain = np.where(rng.random((n, catalog.n)) < 0.2, -np.inf, rng.normal(size=(n, catalog.n)))
     gain[:, 0] = 0.0
     offer = gain.argmax(axis=1).astype(np.int64)
-    segments = distill(Decisions(features, offer, gain, np.ones_like(gain)), catalog, leaves, least)
+    segments = distill(Decisions(features, offer, gain, np.ones_like(gain), 0.0), catalog, leaves, least)
     fresh = pd.DataFrame({"a": rng.integers(0, 4, 99), "b_usd": rng.gamma(1, 30, 99), "promo_share": rng.random(99)})
     for data in (features, fresh):
         hits = sum(

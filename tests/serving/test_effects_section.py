@@ -77,6 +77,17 @@ def test_a_history_that_tells_nothing_has_a_section_that_says_so() -> None:
     assert {row[2] for row in beliefs.rows} == {"none"}
 
 
+def test_who_answers_more_is_told_or_that_nothing_was_learned_of_it(full: Estimates) -> None:
+    words = str(section(written(full), "EUR"))
+    assert "Who answers more" in words and "share bought on promotion" in words and "held to answer" not in words
+    data = written(full)
+    data["priors"]["leans"] = {"coupon.promo_share": {"lean": 0.4, "error": 0.1, "centre": 0.5, "scale": 0.3}}
+    assert "('coupon', 'share bought on promotion', '1.40 (1.20 to 1.60)', 'yes')" in str(section(data, "EUR"))
+    data["priors"]["leans"]["coupon.promo_share"]["error"] = 0.3
+    assert "'1.40 (0.81 to 1.99)', 'no')" in str(section(data, "EUR"))
+    assert "held to answer an offer alike" in str(section(written(Estimates(NOTHING, NONE, NO_SHELF_AT_ALL)), "EUR"))
+
+
 def test_offers_of_the_log_that_the_catalog_lacks_are_named() -> None:
     data = written(Estimates(NOTHING, NONE, NO_SHELF_AT_ALL))
     assert "does not have" not in str(section(data, "USD"))

@@ -104,6 +104,22 @@ def test_the_first_screen_says_how_sure_it_is(report, lo, hi, words):
     assert "12 of 18 numbers are assumed" in summary.honesty(report)
 
 
+@pytest.mark.parametrize(
+    ("lo", "hi", "title"),
+    [
+        (1.0, 9.0, "Make an offer to 268 of 300 customers this week"),
+        (-1.0, 9.0, "Test an offer to 268 of 300 customers before you rely on it: it may bring nothing"),
+        (0.0, 0.0, "Test an offer to 268 of 300 customers before you rely on it: it may bring nothing"),
+        (-9.0, -1.0, "Make no offers this week: those to 268 of 300 customers are expected to lose money"),
+    ],
+)
+def test_the_headline_recommends_only_offers_that_are_shown_to_pay(report, lo, hi, title):
+    head = replace(report.headline, uplift=Interval((lo + hi) / 2, lo, hi))
+    page = render(replace(report, headline=head))
+    assert f"<h1>{title}</h1>" in page
+    assert f"<title>Offersmith: {title}</title>" in page
+
+
 def test_agents_are_called_different_only_where_intervals_part(report):
     assert "PPO (chosen) and knapsack, the best other one, overlap" in summary.comparison(report)
     far = replace(report.agents[0], uplift=Interval(0.5, 0.4, 0.6))
@@ -114,6 +130,15 @@ def test_rules_that_keep_too_little_are_not_praised(report):
     less = replace(report.segments, enough=False, uplift_kept=0.8)
     assert "keep 80 % of its expected gain" in summary.distilled(replace(report, segments=less))
     assert "less than was asked" in summary.distilled(replace(report, segments=less))
+
+
+def test_a_share_of_the_gain_that_cannot_be_told_is_not_given(report):
+    unclear = replace(report, segments=replace(report.segments, enough=False, uplift_kept=None))
+    assert "keep of its expected gain cannot be told" in summary.distilled(unclear)
+    assert "less than was asked" not in summary.distilled(unclear)
+    nothing = replace(report.headline, with_offer=0)
+    none = replace(unclear, headline=nothing, policy=report.policy.assign(offer="none"))
+    assert "expected gain" not in summary.distilled(none)
 
 
 def test_data_that_contradict_themselves_are_refused(report):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,10 @@ from campaigns.catalog import load_catalog
 from campaigns.offers import Catalog
 from history.state import State, initial_state, join_states
 from simulators.market import Market
-from simulators.reference import CATEGORIES, reference_market, reference_pool
+from simulators.priors import EffectPriors
+from simulators.reference import CATEGORIES, reference_pool, reference_terms, reference_world
+from simulators.worlds import build_market
+from tests.simulators.play import LEANS
 
 DEFAULT_OFFERS = Path(__file__).parents[2] / "conf" / "offers" / "default.yaml"
 
@@ -19,7 +23,8 @@ def catalog() -> Catalog:
 
 @pytest.fixture(scope="session")
 def market(catalog: Catalog) -> Market:
-    return reference_market(catalog)
+    """Return the reference market in which some customers answer more than others."""
+    return build_market(reference_world(), replace(reference_terms(catalog), priors=EffectPriors(leans=LEANS)))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,17 @@ from history.state import State
 from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step
 from simulators.shopping import Noise, draw_noise
 
+LEANS = {
+    f"{kind}.{feature}": {"lean": lean, "error": 0.1, "centre": centre, "scale": 0.3}
+    for kind in ("discount", "coupon", "threshold")
+    for feature, lean, centre in (
+        ("promo_share", 0.4, 0.4),
+        ("spend_per_active_week", -0.2, 3.5),
+        ("visit_rate_13w", 0.1, 0.5),
+    )
+}
+"""How effects lean in a market in which some customers answer more than others."""
+
 Choose = Callable[[Market, MarketState, Sight], Tensor]
 """Says which offer to ask for, shape (n,), int64."""
 

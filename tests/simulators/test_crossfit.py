@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulators.effects.crossfit import cross_fit, dummies, fold_of, logistic, ridge
+from simulators.effects.crossfit import cross_fit, curved, dummies, fold_of, logistic, ridge, sigmoid
 
 
 def test_rare_events_keep_their_share_where_rows_of_a_group_are_few() -> None:
@@ -12,6 +12,20 @@ def test_rare_events_keep_their_share_where_rows_of_a_group_are_few() -> None:
     happened = (rng.random(len(group)) < 0.06).astype(float)
     predicted = logistic()(dummies(group), happened)(dummies(group))
     assert predicted.mean() == pytest.approx(happened.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize("seed", [1, 3, 10, 17])
+def test_rare_events_are_fitted_where_whole_newton_steps_run_away(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(4000, 6))
+    x = curved(
+        np.concatenate([z, z[:, :3] + 0.1 * rng.normal(size=(4000, 3)), rng.exponential(size=(4000, 4)) ** 2], 1)
+    )
+    happened = (rng.random(4000) < sigmoid(-6 + 2 * z[:, 0])).astype(float)
+    predicted = logistic(penalty=3.0)(x, happened)(x)
+    beta = x.T @ (happened - predicted) / 3.0  # where the gradient is 0, penalty * beta is what is left of the score
+    share = happened.mean()
+    assert predicted == pytest.approx(sigmoid(np.log(share / (1 - share)) + x @ beta), abs=1e-4)
 
 
 def test_a_ridge_on_groups_keeps_the_level_of_its_targets() -> None:

@@ -15,7 +15,8 @@ from simulators.effects.logged_offers import NONE, OfferEffects
 from simulators.effects.posterior import NOTHING, Estimates, bundle_factor, combine, posterior
 from simulators.effects.shelf import NO_SHELF, ShelfEffects
 from simulators.lift import reached_log, reached_share
-from simulators.priors import KINDS, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import KINDS, EffectPriors, draw_effects
 from simulators.provenance import Origin
 
 NO_SHELF_AT_ALL = ShelfEffects(NO_SHELF, None, None, None, 0.0, {})
@@ -76,9 +77,9 @@ def test_without_anything_learned_the_draws_are_those_of_the_priors_bit_by_bit()
     priors = EffectPriors()
     believed = posterior(priors, UNKNOWN)
     before, after = draw_effects(priors, 300, seed=3), draw_effects(believed.priors, 300, seed=3)
-    assert after.reach is None
+    assert after.reach is None and after.lean is None
     for entry in dataclasses.fields(before):
-        if entry.name != "reach":
+        if entry.name not in ("reach", "lean"):
             assert torch.equal(getattr(before, entry.name), getattr(after, entry.name)), entry.name
     assert {belief.origin for belief in believed.beliefs} == {"assumed"}
     assert "the history has no campaign" in believed.priors.notes["visit_coupon"]

@@ -17,15 +17,16 @@ from history.features import FEATURES, features
 from history.panel import build_panel
 from history.splits import Split
 from history.state import State
-from simulators.fit import customer_weeks, describe_fit, fit_world, targeted_campaigns
+from simulators.fit import category_weeks, customer_weeks, describe_fit, fit_world, targeted_campaigns
 from simulators.fitting import (
-    CustomerWeeks,
+    CategoryWeeks,
     ResponseConfig,
     fit_response,
     mean_spend_given_visit,
     mean_visit_probability,
 )
 from simulators.market import Market
+from simulators.priors import EffectPriors
 from simulators.provenance import Origin
 from simulators.redemption import FALLBACK, RedemptionModel, TargetedCampaigns, fit_redemption
 from simulators.reference import CATEGORIES, reference_pool, reference_terms, reference_world
@@ -43,7 +44,7 @@ from simulators.worlds import (
     write_world,
 )
 from tests.history.fabricated_weeks import fabricate_weeks
-from tests.simulators.play import ask_anything, ask_nothing, live, open_at, tensors_of
+from tests.simulators.play import LEANS, ask_anything, ask_nothing, live, open_at, tensors_of
 
 TRUTH = reference_world().response
 NO_CAMPAIGNS = pd.DataFrame(
@@ -59,7 +60,7 @@ NO_CAMPAIGNS = pd.DataFrame(
 )
 
 
-def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CustomerWeeks:
+def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CategoryWeeks:
     """Return rows in which n customers, each seen before `weeks` weeks, do what the reference model says."""
     market = replace(build_market(reference_world(), reference_terms()), response=TRUTH)
     state = open_at(market, reference_pool(n, seed=seed), draw=0)
@@ -77,11 +78,11 @@ def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CustomerWeeks:
         baskets = bought.baskets * bought.visited
         bought_by = spend.unsqueeze(1) * shares
         parts.append((torch.arange(n), week, sight.features, baskets, spend, promo, sight.wallet.taste, bought_by))
-    return by_customer(CustomerWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True))), n)
+    return by_customer(CategoryWeeks(*(torch.cat(columns) for columns in zip(*parts, strict=True))), n)
 
 
-def by_customer(rows: CustomerWeeks, n: int) -> CustomerWeeks:
-    """Order rows that come week by week as `customer_weeks` gives them: customer by customer."""
+def by_customer(rows: CategoryWeeks, n: int) -> CategoryWeeks:
+    """Order rows that come week by week as `category_weeks` gives them: customer by customer."""
     return rows.where(torch.arange(len(rows)).view(-1, n).T.flatten())
 
 
@@ -205,6 +206,15 @@ def test_redemption_recovers_who_redeems() -> None:
     assert float((restated - chance).abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_who_redeems_by_chance_is_not_held_to_differ(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    redeemed = (torch.rand(600, generator=generator) < 0.5).float()
+    campaigns = replace(campaigns_of(redeemed), features=torch.randn(600, len(FEATURES), generator=generator))
+    model = fit_redemption(campaigns, members=5, seed=seed)
+    assert float(model.chance(campaigns, torch.ones(600)).std()) < 0.03
+
+
 @pytest.fixture(scope="module")
 def split() -> Split:
     return Split("train", np.arange(60, dtype=np.int64), range(10, 40))
@@ -231,9 +241,9 @@ def test_nothing_of_other_customers_or_later_weeks_is_learned_from(split: Split)
         values = getattr(spoilt, name)
         values[60:], values[:, 40:] = 7.0, 7.0
     for events_of in (events, spoilt):
-        rows = customer_weeks(build_panel(events_of), split)
+        rows = category_weeks(build_panel(events_of), split)
         assert len(rows) == 60 * 30
-    first, second = (customer_weeks(build_panel(e), split) for e in (events, spoilt))
+    first, second = (category_weeks(build_panel(e), split) for e in (events, spoilt))
     assert all(torch.equal(value, tensors_of(second)[name]) for name, value in tensors_of(first).items())
 
 
@@ -270,7 +280,8 @@ def test_a_world_comes_back_from_disk_to_the_bit(tmp_path: Path, market: Market,
     for name, value in tensors_of(world).items():
         assert torch.equal(tensors_of(back)[name], value), name
     assert all(torch.equal(value, back.response.tensors()[name]) for name, value in world.response.tensors().items())
-    terms = MarketTerms.from_dict(reference_terms(market.catalog).to_dict())
+    written = replace(reference_terms(market.catalog), priors=EffectPriors(leans=LEANS))
+    terms = MarketTerms.from_dict(written.to_dict())
     again = build_market(back, terms)
     for one, other in zip(
         live(market, open_at(market, pool), ask_anything(1), weeks=3),

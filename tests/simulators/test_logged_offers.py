@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from history.panel import Panel
-from simulators.effects.logged_offers import NO_OFFER, OfferEffects, VisitProblem, estimate_offers, visit_problem
+from simulators.effects.logged_offers import NO_OFFER, OfferEffects, estimate_offers, visit_problem
 from simulators.effects.offer_log import OfferRows, offer_rows, unknown_offers
+from simulators.effects.visit_score import VisitProblem
 from tests.simulators.biased_shop import CATALOG, CATEGORIES, Truth, play_shop
 
 TRUTH = Truth(customers=900, bias=1.5, spend=0.8)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from campaigns.offers import Catalog
 from history.state import State
@@ -16,6 +15,7 @@ from simulators.market import Horizon, Market, Outcome, look, open_market, step,
 from simulators.observation import Observer
 from simulators.reference import CATEGORIES, reference_pool, reference_world
 from simulators.shopping import draw_noise
+from tests.host import HostRoundTripError, NoHostRoundTrip
 from tests.simulators.play import (
     ask_always,
     ask_anything,
@@ -213,35 +213,6 @@ def test_a_customer_without_any_purchase_is_seen_and_served(market: Market, pool
             assert all(torch.isfinite(value).all() for value in tensors_of(record).values())
 
 
-class HostRoundTripError(AssertionError):
-    pass
-
-
-class NoHostRoundTrip(TorchDispatchMode):
-    """Refuses whatever makes an accelerator wait for the host: values read, shapes that depend on them, copies."""
-
-    forbidden = (
-        aten._local_scalar_dense,
-        aten.nonzero,
-        aten.masked_select,
-        aten.equal,
-        aten.is_nonzero,
-        aten._unique2,
-        aten.bincount,
-    )
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func.overloadpacket in self.forbidden:
-            raise HostRoundTripError(str(func))
-        indexed = args[1] if func.overloadpacket in (aten.index, aten.index_put, aten.index_put_) else ()
-        if any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in indexed):
-            raise HostRoundTripError(f"{func} with a mask")
-        if func.overloadpacket is aten._to_copy and kwargs.get("device") not in (None, args[0].device):
-            raise HostRoundTripError(f"{func} to {kwargs['device']}")
-        return func(*args, **kwargs)
-
-
 @contextmanager
 def refused() -> Iterator[None]:
     with NoHostRoundTrip(), pytest.raises(HostRoundTripError):
@@ -274,23 +245,22 @@ def see_and_live(market: Market, observer: Observer, state: Any, action: Tensor,
 
 def test_a_week_makes_no_host_round_trip(market: Market, pool: State) -> None:
     observer, n = reference_world().observer, pool.n
-    state = open_at(market, pool, cohorts=2, budget_cents=10_000)
-    action, noise = (
-        ask_anything(1)(market, state, look(market, state)),
-        draw_noise(n, len(CATEGORIES), torch.Generator()),
-    )
+    action = torch.randint(market.n_actions, (n,), generator=torch.Generator().manual_seed(1))
+    noise = draw_noise(n, len(CATEGORIES), torch.Generator())
     price = torch.ones(n)
     with NoHostRoundTrip():
+        state = open_at(market, pool, cohorts=2, budget_cents=10_000)
         total = see_and_live(market, observer, state, action, noise, price)
     assert torch.isfinite(total)
 
 
 def test_a_week_runs_on_a_device_without_values(market: Market, pool: State) -> None:
-    observer, n = moved(reference_world().observer, "meta"), pool.n
-    state = moved(open_at(market, pool, cohorts=2, budget_cents=10_000), "meta")
+    observer, n, there = moved(reference_world().observer, "meta"), pool.n, moved(market, "meta")
+    draw = torch.zeros(n, dtype=torch.int64, device="meta")
+    state = open_market(there, moved(pool, "meta"), draw, cohorts=2, budget_cents=10_000)
     action, noise = (
         torch.zeros(n, dtype=torch.int64, device="meta"),
         moved(draw_noise(n, len(CATEGORIES), torch.Generator()), "meta"),
     )
-    total = see_and_live(moved(market, "meta"), observer, state, action, noise, torch.ones(n, device="meta"))
+    total = see_and_live(there, observer, state, action, noise, torch.ones(n, device="meta"))
     assert total.device.type == "meta"

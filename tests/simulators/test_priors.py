@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from campaigns.errors import InputError
-from simulators.priors import KINDS, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import KINDS, EffectPriors, draw_effects
 from simulators.provenance import Origin
 
 DRAWS = 20_000
@@ -14,6 +15,8 @@ POSITIVE = ("spend", "redeem_slope", "fatigue", "reference_price", "stockpiling"
 @pytest.mark.parametrize("priors", [EffectPriors(), EffectPriors(lift_scale=0.7, tiring_scale=1.3)])
 def test_draws_have_the_means_and_spreads_that_are_described(priors: EffectPriors) -> None:
     drawn, rows = draw_effects(priors, DRAWS, seed=0), {row.name: row for row in describe_priors(priors)}
+    held = rows.pop("visit_lean")
+    assert drawn.lean is None and held.value == held.error == 0.0
     columns = {f"visit_lift.{kind.value}": drawn.visit[:, i] for i, kind in enumerate(KINDS) if i}
     columns |= {f"redeem_shift.{kind.value}": drawn.redeem_shift[:, i] for i, kind in enumerate(KINDS) if i}
     columns |= {"spend_elasticity": drawn.spend, "redeem_value_slope": drawn.redeem_slope}

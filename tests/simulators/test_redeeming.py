@@ -9,7 +9,8 @@ from campaigns.offers import Catalog, Offer, OfferKind
 from history.panel import build_panel
 from simulators.effects.offer_log import offer_rows
 from simulators.effects.redeeming import learn_redeeming
-from simulators.priors import SHIFT_SPREAD, EffectPriors, describe_priors, draw_effects
+from simulators.pedigree import describe_priors
+from simulators.priors import SHIFT_SPREAD, EffectPriors, draw_effects
 from simulators.synthetic.log import QUIET_WEEKS, live_through
 from simulators.synthetic.truth import CATALOG, SyntheticTruth, open_shop
 

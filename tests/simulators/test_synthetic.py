@@ -28,7 +28,7 @@ from simulators.synthetic.log import QUIET_WEEKS, SyntheticLog, live_through
 from simulators.synthetic.score import Worth, choose, one_week_market, total, upper_bound, worth_of_offers
 from simulators.synthetic.source import Synthetic
 from simulators.synthetic.tables import MAPPING, write_tables
-from simulators.synthetic.truth import CATALOG, SyntheticTruth, TrueShop, open_shop, true_effects
+from simulators.synthetic.truth import CATALOG, SyntheticTruth, TrueShop, kind_of, open_shop, true_effects
 
 COUPON = KINDS.index(OfferKind.COUPON)
 NO_EFFECT = EffectPriors(visit_coupon=0.0, spend_elasticity=0.0, redeem_coupon=2.0)
@@ -297,3 +297,13 @@ def test_a_source_writes_its_tables_anew_where_one_was_lost(tmp_path: Path) -> N
 
 def test_the_offers_of_the_preset_are_those_of_the_synthetic_shop() -> None:
     assert load_catalog(OFFERS) == CATALOG
+
+
+def test_types_that_a_habit_gives_away_wholly_leave_nothing_hidden(shop: TrueShop) -> None:
+    n = shop.start.n
+    low, high = (torch.full((n,), hidden) for hidden in (0.01, 0.99))
+    plain = dataclasses.replace(SMALL, predictable=1.0)
+    assert torch.equal(kind_of(plain, shop.habit, low), kind_of(plain, shop.habit, high))
+    assert (kind_of(SMALL, shop.habit, low) < kind_of(SMALL, shop.habit, high)).all()
+    between = (kind_of(SMALL, shop.habit, low) <= shop.kind) & (shop.kind <= kind_of(SMALL, shop.habit, high))
+    assert between.double().mean() > 0.9
