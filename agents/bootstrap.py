@@ -31,6 +31,8 @@ class BootstrapConfig(OnlineConfig):
 
     kind: ClassVar[str] = "bootstrap"
 
+    steps: int = 500_000
+    """Customer-weeks to learn from, rounded down to whole episodes, at least one; every member learns from each."""
     members: int = 8
     """Of the ensemble."""
 
