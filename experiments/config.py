@@ -176,7 +176,7 @@ class RecoveryConfig:
     history_weeks: int = 40  # of each of these shops
     lucks: int = 6  # over which the worth of an offer is the mean
     budget: float = 0.1  # per customer [currency]
-    heterogeneity: float = 0.0  # of what customers answer, in the shops in which policies are scored
+    heterogeneity: float = 0.3  # of what customers answer, in the shops in which policies are scored
 
     def __post_init__(self) -> None:
         if self.truths < 0 or self.customers < 50 or self.lucks < 1 or not self.budget > 0:
