@@ -12,23 +12,26 @@ from torch import Tensor
 from campaigns.rules import Rules
 from evaluation.estimate import Z95
 from experiments.config import Config
-from experiments.history import full_weeks
+from experiments.history import LEVEL_WEEKS, full_weeks
 from experiments.main import set_up
 from history.events import WeeklyEvents
 from history.features import features
 from history.panel import Panel, build_panel
-from history.splits import Splits, split_history
+from history.splits import Split, Splits, split_history
 from simulators.effects.audit import BundleAudit
 from simulators.effects.logged_offers import estimate_offers
 from simulators.effects.offer_log import OfferRows, offer_rows
 from simulators.effects.posterior import Estimates, posterior
 from simulators.effects.redeeming import learn_redeeming
 from simulators.effects.shelf import ShelfEffects
-from simulators.fit import fit_world
+from simulators.fit import customer_weeks, fit_world
+from simulators.fitting import CustomerWeeks, surprises_of
 from simulators.market import Market, open_market
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
-from simulators.synthetic.log import SyntheticLog, live_through
+from simulators.scenario import Season
+from simulators.shocks import recent_level
+from simulators.synthetic.log import SyntheticLog, live_through, tide
 from simulators.synthetic.score import Worth, choose, one_week_market, total, upper_bound, worth_of_offers
 from simulators.synthetic.truth import SyntheticTruth, TrueShop, kind_of, open_shop
 from simulators.worlds import MarketTerms, build_market
@@ -100,8 +103,9 @@ def _score(choice: NDArray[np.int64], worth: Worth, profiles: Worth, budget: flo
 
 
 def _true_worth(shop: TrueShop, log: SyntheticLog, kind: Tensor, lucks: int) -> Worth:
-    """Return the true value of each offer to customers of these types; the weeks to come have no season or arrivals."""
-    market = one_week_market(replace(shop.market, season=type(shop.market.season)()))
+    """Return the true value of each offer to customers of these types in the week after the history."""
+    season = Season([0], visit=tide(shop.truth, shop.truth.weeks))
+    market = one_week_market(replace(shop.market, season=season))
     start = log.after.customer
     return worth_of_offers(market, lambda luck: open_market(market, start, kind), lucks, seed=77)
 
@@ -134,7 +138,8 @@ def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Pan
     )
     informed = learn_redeeming(posterior(priors, estimates).priors, panel, rows, fit.world.response, catalog)
     terms = MarketTerms(catalog, Rules(contact_cap=8), informed, config.market.horizon, config.market.draws)
-    market: Market = one_week_market(build_market(fit.world, terms))
+    level = recent_level(surprises_of(fit.world.response, _quiet_weeks(panel)))
+    market: Market = one_week_market(replace(build_market(fit.world, terms), level=level))
     start, n = log.after.customer, panel.events.n
 
     def begin(luck: int) -> Any:
@@ -142,6 +147,13 @@ def _learned_worth(config: Config, shop: TrueShop, log: SyntheticLog, panel: Pan
         return open_market(market, start, draw)
 
     return worth_of_offers(market, begin, BELIEVED_LUCKS, seed=99)
+
+
+def _quiet_weeks(panel: Panel) -> CustomerWeeks:
+    """Return everybody's last weeks, those left out in which an offer was sent: the level is that without offers."""
+    last = range(panel.n_weeks - LEVEL_WEEKS, panel.n_weeks)
+    rows = customer_weeks(panel, Split("everybody", np.arange(panel.events.n), last))
+    return rows.where(torch.from_numpy(panel.events.contacted)[rows.customer, rows.week] == 0)
 
 
 def _categories(shop: TrueShop, events: WeeklyEvents) -> Categories:

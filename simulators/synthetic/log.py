@@ -12,7 +12,7 @@ from history.events import ARRAYS, WeeklyEvents
 from history.features import visit_rates
 from simulators.market import MarketState, look, open_market, step
 from simulators.shopping import draw_noise
-from simulators.synthetic.truth import DEPARTMENTS, TrueShop
+from simulators.synthetic.truth import DEPARTMENTS, SyntheticTruth, TrueShop
 
 FIRST_WEEK = 1
 QUIET_WEEKS = 6
@@ -43,7 +43,7 @@ def live_through(shop: TrueShop) -> SyntheticLog:
     told: dict[str, list[Tensor]] = {name: [] for name in (*ARRAYS, "category_spend")}
     sent: list[pd.DataFrame] = []
     for week in range(truth.weeks):
-        market_of_week = replace(market, level=replace(market.level, visit=_tide(shop, week)))
+        market_of_week = replace(market, level=replace(market.level, visit=tide(shop.truth, week)))
         sight = look(market_of_week, state)
         wanted = _aim(shop, state, week, generator)
         noise = draw_noise(state.n, truth.categories, generator)
@@ -54,10 +54,10 @@ def live_through(shop: TrueShop) -> SyntheticLog:
     return SyntheticLog(_events(shop, told), _targeting(shop, pd.concat(sent, ignore_index=True)), state)
 
 
-def _tide(shop: TrueShop, week: int) -> float:
+def tide(truth: SyntheticTruth, week: int) -> float:
     """Return what the season and the drift add to the logit of a visit in a week."""
-    wave = shop.truth.seasonality * math.sin(2.0 * math.pi * week / YEAR)
-    return wave + shop.truth.drift * week
+    wave = truth.seasonality * math.sin(2.0 * math.pi * week / YEAR)
+    return wave + truth.drift * week
 
 
 def _aim(shop: TrueShop, state: MarketState, week: int, generator: torch.Generator) -> Tensor:
