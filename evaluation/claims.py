@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Scores = Sequence[NDArray[np.float64]]
-"""Of one agent, per task the scores of its seeds, each of shape (n_seeds,); tasks may have different numbers of seeds."""
+"""Of one agent: per task the scores of its seeds, shape (n_seeds,); their number may differ from task to task."""
 
 
 @dataclass(frozen=True)

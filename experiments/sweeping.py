@@ -91,7 +91,7 @@ def run_member(member: Member, folder: Path, sweep: str, work: Callable[[], Any]
     if not ended.reason:
         record.unlink(missing_ok=True)
         return ended.result
-    told = {"sweep": sweep, "member": member.number, "overrides": member.overrides}
+    told = {"sweep": sweep, "member": member.number, "label": member.label, "overrides": member.overrides}
     write_json(record, told | {"reason": ended.reason, "trace": ended.trace})
     where = f"; see {record}" if ended.trace else ""
     print(f"error: member {member.number} ({member.label}): {ended.reason}{where}", file=sys.stderr)
@@ -105,6 +105,6 @@ def failures_line(error: MembersFailedError) -> str:
     folder, sweep = error.args
     count = sum(read_json(path)["sweep"] == sweep for path in Path(folder).glob("*.json"))
     return (
-        f"{count} {'member' if count == 1 else 'members'} of the sweep failed; the others are finished and kept. The "
-        "same command tries the failed ones again"
+        f"{count} {'member' if count == 1 else 'members'} of the sweep failed (reasons in {folder}); the others are "
+        "finished and kept. The same command tries the failed ones again"
     )

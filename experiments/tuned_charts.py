@@ -113,7 +113,7 @@ def _axis(values: "pd.Series[Any]") -> tuple[NDArray[np.float64], Sequence[tuple
         return np.full(len(numbers), 0.5), [(0.5, f"{low:.3g}")]
     if len(kinds := np.unique(numbers)) <= FEW and pd.api.types.is_integer_dtype(values):
         return (numbers - low) / (high - low), [((kind - low) / (high - low), f"{kind:.0f}") for kind in kinds]
-    if low > 0 and high / low > 20:
+    if low > 0 and high / low > 8:
         places = np.log(numbers / low) / np.log(high / low)
         middle = float(np.sqrt(low * high))
     else:

