@@ -26,6 +26,7 @@ def agent_row(
     return {
         "agent": agent,
         "seeds": [one.seed for one in group],
+        "by_seed": [_of_seed(one.seed, result, weeks) for one, result in zip(group, results, strict=True)],
         "uplift": value.to_dict(),
         "effect_range": list(middle_95(uplift.mean(axis=(0, 2)))),
         "cost": spent.to_dict(),
@@ -39,6 +40,11 @@ def agent_row(
         "offers_per_customer": float(sent) / (test.start.n * test.worlds * len(results)),
         "offer_share": dict(zip(test.market.catalog.names, shares.tolist(), strict=True)),
     }
+
+
+def _of_seed(seed: int, result: Result, weeks: int) -> dict[str, float]:
+    """Return what one seed's policy brought and cost [currency per customer-week]."""
+    return {"seed": seed, "uplift": float(result.uplift.mean()) / weeks, "cost": float(result.cost.mean()) / weeks}
 
 
 def at_margins(margin: MarginConfig, row: dict[str, Any]) -> dict[str, float]:

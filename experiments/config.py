@@ -141,12 +141,18 @@ class TuneConfig:
     """A search over the chosen agent's settings with Optuna, kept in the run's folder."""
 
     trials: int = 10  # in total, earlier ones included
+    jobs: int = 1  # processes that train at the same time
+    prune: bool = True  # end a trial whose best validation score so far lies below the median of the others'
+    startup: int = 5  # trials before anything is pruned, and before the sampler learns from earlier ones
+    warmup: int = 0  # customer-weeks of a trial before it may be pruned
     space: dict[str, Any] = field(default_factory=dict)
     """Ranges by setting: `{learning_rate: {low: 1e-4, high: 1e-2, log: true}}` or `{hidden: {choices: [...]}}`."""
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise InputError(f"tune.trials is {self.trials}; expected at least 1")
+        if self.trials < 1 or self.jobs < 1:
+            raise InputError(f"tune: trials {self.trials}, jobs {self.jobs}; expected at least 1 of each")
+        if self.startup < 1 or self.warmup < 0:
+            raise InputError(f"tune: startup {self.startup}, warmup {self.warmup}; expected at least 1 and 0")
 
 
 @dataclass

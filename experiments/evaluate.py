@@ -31,6 +31,7 @@ from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import JudgedCampaigns, Learned, gather_learned, judge_spend, judge_visits, predict_redemption
 from experiments.main import choose_device, main, run_folder, set_up
+from experiments.monitor import note_held_out
 from experiments.recommendation import FOLDER, read_promoter
 from experiments.runs import Step, require_same_inputs, require_settings
 from experiments.train import Trained, read_policy
@@ -89,6 +90,9 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         "test_customers": test.start.n,
         "worlds": config.evaluate.worlds,
     }
+    for row in agents:
+        for one in row["by_seed"]:
+            note_held_out(folder / "train" / f"{row['agent']}-{one['seed']}" / "tensorboard", one["uplift"])
     write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, learned.response, config))
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()

@@ -4,7 +4,10 @@ import ctypes
 import logging
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,37 +23,67 @@ from threadpoolctl import threadpool_limits
 from campaigns.errors import InputError
 from campaigns.offers import Catalog
 from experiments.config import Config, Device, register_schemas
+from experiments.sweeping import Member, MembersFailedError, failures_line, run_member, this_member, varied_keys
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
-def main(verb: Callable[[Config], Any], own_folder: bool = False) -> None:
+def main(verb: Callable[[Config], Any], member: Callable[[Config, Member], Any] | None = None) -> None:
     """Run a verb with the configuration of the command line; a user's mistake ends with one line and exit code 2.
 
     Args:
         verb: What to do.
-        own_folder: Each job of a sweep is a run of its own, in a numbered folder below the run's name.
+        member: What to do as one of the jobs of a sweep, where that is something else.
     """
     register_schemas()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    varied = varied_keys(sys.argv[1:])
+    sweep = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
 
     def body(composed: DictConfig) -> Any:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            this = this_member(varied)
+
+            def work() -> Any:
+                config = _configure(composed)
+                return member(config, this) if member else verb(config)
+
+            return run_member(this, Path(composed.runs) / composed.name, sweep, work)
         try:
-            config = to_config(composed)
-            set_up(config)
-            if own_folder and HydraConfig.get().mode is RunMode.MULTIRUN:
-                config.name = f"{config.name}/{HydraConfig.get().job.num}"
-            return verb(config)
+            return verb(_configure(composed))
         except InputError as error:
             stop(str(error))
 
     body.__module__, body.__qualname__ = verb.__module__, verb.__qualname__
-    try:
+    with _in_one_line():
         hydra.main(config_path=str(CONF), config_name="config")(body)()
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Let whatever a user can mend, or has stopped, end with one line."""
+    try:
+        yield
+    except MembersFailedError as error:
+        stop(failures_line(error))
+    except BrokenExecutor as error:
+        stop(
+            f"a process of the sweep broke off ({one_line(error)}); the same command goes on with what is not finished"
+        )
     except (HydraException, OmegaConfBaseException) as error:
         stop(one_line(error))
+    except ValueError as error:
+        if "No trials are completed" not in str(error):  # what Optuna says to its sweeper where every trial failed
+            raise
+        stop("no trial of the search finished; the lines above say why")
     except KeyboardInterrupt:
         stop("stopped; run the same command again to go on from the last finished step", code=130)
+
+
+def _configure(composed: DictConfig) -> Config:
+    config = to_config(composed)
+    set_up(config)
+    return config
 
 
 def stop(message: str, code: int = 2) -> None:

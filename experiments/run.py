@@ -16,6 +16,7 @@ from experiments.export import run_export
 from experiments.fit import run_fit
 from experiments.main import main, run_folder, set_up
 from experiments.prepare import run_prepare
+from experiments.sweeping import Member
 from experiments.train import run_train
 from experiments.warrant import run_warrant
 
@@ -41,6 +42,12 @@ def run_all(config: Config) -> Path:
     return run_folder(config)
 
 
+def run_member(config: Config, member: Member) -> Path:
+    """Do all of it as one job of a sweep: a run of its own, in a numbered folder below the run's name."""
+    config.name = f"{config.name}/{member.number}"
+    return run_all(config)
+
+
 def seeds_of(config: Config, agent: str) -> list[int]:
     return config.run.seeds[:1] if agent in UNSEEDED else config.run.seeds
 
@@ -60,4 +67,4 @@ def _train(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(run_all, own_folder=True)
+    main(run_all, run_member)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.errors import InputError
+from experiments.circumstances import CIRCUMSTANCES
 from history.artifacts import hash_file, hash_value, read_json, write_json
 
 MANIFEST = "manifest.json"
@@ -124,6 +125,8 @@ def _damaged(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _counts(path: Path, folder: Path) -> bool:
-    """Return whether a file belongs to the step's result: not its manifest, logs or another program's leftovers."""
+    """Return whether a file belongs to the step's result: not its manifest, the circumstances, logs or leftovers."""
     relative = path.relative_to(folder)
-    return path.name != MANIFEST and not any(part.startswith(".") or part == "tensorboard" for part in relative.parts)
+    return path.name not in (MANIFEST, CIRCUMSTANCES) and not any(
+        part.startswith(".") or part == "tensorboard" for part in relative.parts
+    )

@@ -4,33 +4,40 @@ python -m experiments.train name=demo agent=ppo seed=0
 python -m experiments.train -m name=demo agent=ppo,lin_ts seed=0,1
 """
 
+import math
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
-from agents.agent import LearningWorld, TrainedPolicy
+from agents.agent import LearningWorld, Monitor, TrainedPolicy
 from agents.checkpoint import Checkpoints
 from agents.registry import restore
 from campaigns.decision import ObservationLayout
+from campaigns.errors import InputError
 from envs.campaign import CampaignVectorEnv
 from envs.fitted import read_environment, read_training_world
 from envs.sb3 import Sb3VecEnv
 from envs.world import World
 from evaluation.rollout import Play
+from experiments.circumstances import CIRCUMSTANCES, describe_circumstances
 from experiments.config import Config
 from experiments.fit import fit_step
 from experiments.history import load_history, logged_targeting
 from experiments.main import choose_device, main, run_folder
 from experiments.monitor import RunMonitor, flatten
 from experiments.runs import Step, require_same_inputs, require_settings
-from history.artifacts import read_json, read_tensors, write_json, write_tensors
+from experiments.sweeping import Member
+from history.artifacts import hash_value, read_json, read_tensors, write_json, write_tensors
 from history.features import FEATURES
 
 VALIDATION_SEED = 10_007
+OF_THE_RUN = frozenset({"agent", "seed", "name", "runs"})
+"""Settings that may vary between the policies of runs."""
+Watch = Callable[[Monitor], Monitor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +63,17 @@ def train_step(config: Config) -> Step:
     return Step(folder / "train" / f"{config.agent.kind}-{config.seed}", "train", settings, {"fit": folder / "fit"})
 
 
-def run_train(config: Config, step: Step | None = None) -> float:
-    """Train the configured agent with the configured seed, unless that is done; return its validation score."""
+def run_train(config: Config, step: Step | None = None, watch: Watch = lambda monitor: monitor) -> float:
+    """Train the configured agent with the configured seed, unless that is done; return its validation score.
+
+    Args:
+        config: What to train.
+        step: Where to, if not to the run's policies.
+        watch: Puts something between the agent and its monitor.
+
+    Raises:
+        InputError: The learned policy has no finite score.
+    """
     step = step or train_step(config)
     require_same_inputs(step.inputs["fit"], "fit", {"prepare": run_folder(config) / "prepare"})
     require_settings(fit_step(config), ignored=("seed", "threads"))
@@ -65,27 +81,38 @@ def run_train(config: Config, step: Step | None = None) -> float:
         print(f"train: {step.folder} is up to date")
         return float(read_json(step.folder / "policy.json")["validation"])
     step.begin()
+    start = time.monotonic()
     checkpoints = Checkpoints(step.folder / "checkpoint", step.key())
-    monitor = _monitor(config, step.folder, checkpoints)
-    policy = config.agent.build().learn(_learning_world(config), config.seed, monitor)
-    validation = monitor.validate(policy, 0)
-    monitor.close(flatten(step.settings), validation)
+    resumed = checkpoints.step
+    with _monitor(config, step.folder, checkpoints) as monitor:
+        policy = config.agent.build().learn(_learning_world(config), config.seed, watch(monitor))
+        validation = monitor.conclude(policy, flatten(step.settings))
+    if not math.isfinite(validation):
+        raise InputError(
+            f"agent {config.agent.kind} seed {config.seed}: its score on validation is {validation}; look at its "
+            f"curves in {step.folder / 'tensorboard'}"
+        )
     write_tensors(step.folder / "policy.safetensors", policy.tensors())
     described = {"kind": policy.kind, "agent": config.agent.kind, "seed": config.seed, "meta": policy.meta()}
     write_json(step.folder / "policy.json", {**described, "validation": validation})
+    found = describe_circumstances(choose_device(config), config.threads, time.monotonic() - start, resumed)
+    write_json(step.folder / CIRCUMSTANCES, found)
     checkpoints.clear()
     step.finish()
     print(f"train: {config.agent.kind} seed {config.seed}: {validation:+.4f} USD per customer-week on validation")
     return validation
 
 
-def train_job(config: Config) -> float:
-    """Train for the run; a trial of Hydra's Optuna sweeper stays out of its policies, in `sweep/<agent>-<trial>`."""
-    job = HydraConfig.get()
-    if job.mode is not RunMode.MULTIRUN or "optuna" not in job.sweeper["_target_"]:
+def train_member(config: Config, member: Member) -> float:
+    """Train as one job of a sweep: agents and seeds are policies of the run, other settings are tried beside it.
+
+    A variant of settings, or a trial of Hydra's Optuna sweeper, goes to `sweep/<agent>-<seed>-<hash of its settings>`,
+    so that members do not overwrite each other and the same command goes on where it stopped.
+    """
+    if not member.searched and member.varied <= OF_THE_RUN:
         return run_train(config)
     usual = train_step(config)
-    folder = run_folder(config) / "sweep" / f"{config.agent.kind}-{job.job.num}"
+    folder = run_folder(config) / "sweep" / f"{usual.folder.name}-{hash_value(usual.settings)[:8]}"
     return run_train(config, Step(folder, usual.verb, usual.settings, usual.inputs))
 
 
@@ -124,4 +151,4 @@ def _learning_world(config: Config) -> LearningWorld:
 
 
 if __name__ == "__main__":
-    main(train_job)
+    main(run_train, train_member)

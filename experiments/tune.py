@@ -3,20 +3,29 @@
 python -m experiments.tune name=demo agent=ppo tune.trials=10
 """
 
+import time
+from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import optuna
+from optuna.trial import Trial, TrialState
 from tqdm import tqdm
 
-from campaigns.errors import InputError
+from agents.agent import Monitor, TrainedPolicy
+from agents.checkpoint import Checkpoints
+from experiments.children import Ask, Child, Ended, Question
 from experiments.config import Config
-from experiments.main import main, run_folder
+from experiments.main import main, run_folder, set_up
 from experiments.runs import Step, require_same_inputs
+from experiments.study import alone_in, broken_off, check_space, next_trial, open_study, report, suggest
 from experiments.train import run_train, train_step
-from history.artifacts import write_json
+from experiments.tuned import write_summary
 
+Space = Mapping[str, Mapping[str, Any]]
 BANDIT_SPACE: dict[str, Any] = {
     "ridge": {"low": 1.0, "high": 1000.0, "log": True},
     "noise_usd": {"low": 0.3, "high": 10.0, "log": True},
@@ -26,7 +35,7 @@ KNAPSACK_SPACE: dict[str, Any] = {
     "pool": {"low": 1.0, "high": 1000.0, "log": True},
     "own": {"low": 10.0, "high": 10000.0, "log": True},
 }
-SPACES: dict[str, dict[str, Any]] = {
+SPACES: dict[str, Space] = {
     "ppo": {
         "learning_rate": {"low": 3e-4, "high": 5e-3, "log": True},
         "ent_coef": {"low": 5e-4, "high": 2e-2, "log": True},
@@ -39,59 +48,135 @@ SPACES: dict[str, dict[str, Any]] = {
 """What is searched where the configuration names no space."""
 
 
+class PrunedError(Exception):
+    """The trial lags behind the others and is ended early."""
+
+
+@dataclass
+class PruningMonitor:
+    """Tells the search each validation score, and ends the training when the search has seen enough.
+
+    Attributes:
+        monitor: Who watches otherwise.
+        ask: Takes (step, score); returns whether to end.
+    """
+
+    monitor: Monitor
+    ask: Ask
+    checkpoints: Checkpoints | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = self.monitor.checkpoints
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        self.monitor.log(values, step)
+
+    def progress(self, done: int, total: int) -> None:
+        self.monitor.progress(done, total)
+
+    def validate(self, policy: TrainedPolicy, step: int) -> float:
+        score = self.monitor.validate(policy, step)
+        if self.ask((step, score)):
+            raise PrunedError
+        return score
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search under way."""
+
+    config: Config
+    space: Space
+    folder: Path
+    study: optuna.Study
+
+
 def run_tune(config: Config) -> dict[str, Any]:
     """Search on the validation market; return the best settings and their score."""
     folder = run_folder(config) / "tune" / config.agent.kind
     require_same_inputs(run_folder(config) / "fit", "fit", {"prepare": run_folder(config) / "prepare"})
     space = config.tune.space or SPACES.get(config.agent.kind, {})
-    if not space:
-        raise InputError(f"tune.space is empty and agent {config.agent.kind} has no usual one; name its settings")
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open_study(config, folder)
-    finished = sum(trial.state.is_finished() for trial in study.trials)
-    for number in tqdm(range(finished, config.tune.trials), desc="trials", unit="trial", disable=None):
-        _try_one(config, study, space, folder, number)
-    best = {"settings": study.best_params, "validation": study.best_value, "trials": len(study.trials)}
-    write_json(folder / "best.json", best)
-    found = " ".join(f"agent.{name}={value}" for name, value in study.best_params.items())
-    print(f"tune: best of {len(study.trials)} trials {study.best_value:+.4f} USD per customer-week: {found}")
-    return best
+    check_space(space, config.agent)
+    with alone_in(folder):
+        search = Search(config, space, folder, open_study(folder, config.tune))
+        _search(search)
+        return write_summary(search.study, config.agent.kind, folder)
 
 
-def _open_study(config: Config, folder: Path) -> optuna.Study:
-    """Open the study in the run's folder; the sampler's seed moves on with the trials, so that none is repeated."""
-    storage = f"sqlite:///{folder / 'study.sqlite'}"
-    study = optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials), n_startup_trials=5)
-    return study
+class _Busy(dict[Any, tuple[Trial, Child]]):
+    """Trials under way; leaving a `with` ends those that still are: the next search goes on with them."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        for _, child in self.values():
+            child.end()
 
 
-def _try_one(config: Config, study: optuna.Study, space: dict[str, Any], folder: Path, number: int) -> None:
-    trial = study.ask()
+def _search(search: Search) -> None:
+    """Keep `tune.jobs` trials under way until there are as many as wanted."""
+    study, tune = search.study, search.config.tune
+    resumed = broken_off(study)
+    with tqdm(total=tune.trials, desc="trials", unit="trial", disable=None) as bar, _Busy() as busy:
+        bar.update(sum(known.state.is_finished() for known in study.trials))
+        while True:
+            while len(busy) < tune.jobs and (resumed or len(study.get_trials(deepcopy=False)) < tune.trials):
+                trial = resumed.pop(0) if resumed else next_trial(study, tune, search.config.seed)
+                child = _begin(search, trial)
+                busy[child.connection] = (trial, child)
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                under_way, child = busy[connection]
+                said = child.listen()
+                if isinstance(said, Question):
+                    child.answer(report(study, under_way, *said.content))
+                else:
+                    del busy[connection]
+                    _finish(search, under_way, said)
+                    bar.update()
+
+
+def _begin(search: Search, trial: Trial) -> Child:
+    settings = suggest(trial, search.space)
+    folder = search.folder / f"trial-{trial.number}"
+    return Child(lambda ask: _try_one(search.config, settings, folder, ask))
+
+
+def _try_one(config: Config, settings: dict[str, Any], folder: Path, ask: Ask) -> tuple[float | None, float]:
+    """Train with these settings; return the score, None where it was ended early, and how long it took [s]."""
+    start = time.monotonic()
+    set_up(config)
     job = deepcopy(config)
-    for name, choice in space.items():
-        if not hasattr(job.agent, name):
-            raise InputError(f"tune.space names {name!r}, which agent {config.agent.kind} does not have")
-        setattr(job.agent, name, _suggest(trial, name, choice))
-    score = run_train(job, _step(job, folder / f"trial-{number}"))
-    study.tell(trial, score)
+    job.agent = replace(job.agent, **settings)
+    step = train_step(job)
+    try:
+        score = run_train(
+            job, Step(folder, step.verb, step.settings, step.inputs), lambda monitor: PruningMonitor(monitor, ask)
+        )
+    except PrunedError:
+        Checkpoints(folder / "checkpoint", {}).clear()
+        return None, time.monotonic() - start
+    return score, time.monotonic() - start
 
 
-def _suggest(trial: optuna.Trial, name: str, choice: dict[str, Any]) -> Any:
-    unknown = set(choice) - {"choices", "low", "high", "log"}
-    if unknown or not ("choices" in choice or {"low", "high"} <= set(choice)):
-        raise InputError(f"tune.space.{name} is {choice}; expected choices, or low and high and perhaps log")
-    if "choices" in choice:
-        return trial.suggest_categorical(name, choice["choices"])
-    whole = isinstance(choice["low"], int) and isinstance(choice["high"], int)
-    suggest = trial.suggest_int if whole else trial.suggest_float
-    return suggest(name, choice["low"], choice["high"], log=choice.get("log", False))
-
-
-def _step(config: Config, folder: Path) -> Step:
-    step = train_step(config)
-    return Step(folder, step.verb, step.settings, step.inputs)
+def _finish(search: Search, trial: Trial, ended: Ended) -> None:
+    """Note what a trial came to: a failed one is kept with its reason and takes nothing else along."""
+    if ended.reason:
+        trial.set_user_attr("reason", ended.reason)
+        search.study.tell(trial, state=TrialState.FAIL)
+        if ended.trace:
+            (search.folder / f"trial-{trial.number}").mkdir(exist_ok=True)
+            (search.folder / f"trial-{trial.number}" / "error.txt").write_text(ended.trace, "utf-8")
+        tqdm.write(f"tune: trial {trial.number} failed: {ended.reason}")
+        return
+    score, seconds = ended.result
+    trial.set_user_attr("seconds", round(seconds, 1))
+    if score is None:
+        search.study.tell(trial, state=TrialState.PRUNED)
+    else:
+        search.study.tell(trial, score)
 
 
 if __name__ == "__main__":

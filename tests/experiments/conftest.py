@@ -114,16 +114,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-VERBS: dict[str, tuple[Callable[[Config], Any], bool]] = {
-    "run": (run_all, True),
-    "prepare": (run_prepare, False),
-    "fit": (run_fit, False),
-    "train": (run_train, False),
-    "warrant": (run_warrant, False),
-    "evaluate": (run_evaluate, False),
-    "export": (run_export, False),
-    "tune": (run_tune, False),
-    "benchmark": (run_benchmark, False),
+VERBS: dict[str, Callable[[Config], Any]] = {
+    "run": run_all,
+    "prepare": run_prepare,
+    "fit": run_fit,
+    "train": run_train,
+    "warrant": run_warrant,
+    "evaluate": run_evaluate,
+    "export": run_export,
+    "tune": run_tune,
+    "benchmark": run_benchmark,
 }
 
 
@@ -135,7 +135,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.setattr(sys, "argv", [f"experiments/{verb}.py", *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
-            main(VERBS[verb][0], own_folder=VERBS[verb][1])
+            main(VERBS[verb])
         assert stopped.value.code == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         return line

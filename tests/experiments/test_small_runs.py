@@ -179,15 +179,35 @@ def test_the_optuna_preset_tries_as_many_settings_as_it_is_told(fitted: Path, ov
     storage = f"sqlite:///{fitted}/tiny/sweep.sqlite"
     study = optuna.load_study(study_name="ppo", storage=storage)
     assert trained(fitted) == set(), "trials are no policies of the run"
-    assert {path.parent.name for path in fitted.glob("tiny/sweep/*/manifest.json")} == {"ppo-0", "ppo-1"}
+    assert len(list(fitted.glob("tiny/sweep/ppo-0-*/manifest.json"))) == 2
     assert len(study.trials) == 2
     assert len({trial.params["agent.learning_rate"] for trial in study.trials}) == 2
     assert study.best_value == max(trial.value for trial in study.trials if trial.value is not None)
 
 
+@pytest.mark.parametrize("launcher", [(), ("+launcher=joblib",)])
+def test_a_member_that_crashes_or_learns_nan_takes_no_other_along(
+    fitted: Path, overrides: Overrides, launcher: tuple[str, ...]
+) -> None:
+    rates = "agent.learning_rate=1e30,1e-3,-1"
+    command = overrides(fitted, *launcher, "agent=ppo", "agent.steps=2000", "agent.minibatch=256", rates)
+    done = subprocess.run(verb("train", "-m", *command), cwd=CONF.parent, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: member")]
+    assert sorted(line.split("(")[1].split(")")[0] for line in said) == [
+        "agent.learning_rate=-1",
+        "agent.learning_rate=1e30",
+    ]
+    assert "became infinite or NaN" in "".join(said)
+    assert done.stderr.splitlines()[-1].startswith("error: 2 members of the sweep failed")
+    assert len(list(fitted.glob("tiny/sweep/ppo-0-*/manifest.json"))) == 1
+
+
 def test_a_search_goes_on_where_it_stopped(fitted: Path, overrides: Overrides) -> None:
-    first = run("tune", *overrides(fitted, "agent=lin_ts", "agent.steps=1", "tune.trials=2"))
-    second = run("tune", *overrides(fitted, "agent=lin_ts", "agent.steps=1", "tune.trials=4"))
+    search = overrides(fitted, "agent=lin_ts", "agent.steps=1", "tune.jobs=2")
+    first = run("tune", *search, "tune.trials=2")
+    second = run("tune", *search, "tune.trials=4")
     assert "best of 2 trials" in first and "best of 4 trials" in second
     folder = fitted / "tiny" / "tune" / "lin_ts"
     assert sorted(path.parent.name for path in folder.glob("trial-*/manifest.json")) == [
@@ -198,6 +218,38 @@ def test_a_search_goes_on_where_it_stopped(fitted: Path, overrides: Overrides) -
     best = json.loads((folder / "best.json").read_text("utf-8"))
     assert best["trials"] == 4
     assert best["validation"] == max(trial.value for trial in study.trials if trial.value is not None)
+    preset = ("--config-dir", str(folder / "conf"), "agent=lin_ts_best", "agent.steps=1")
+    run("train", *overrides(fitted), *preset)
+    made = json.loads((fitted / "tiny" / "train" / "lin_ts-0" / MANIFEST).read_text("utf-8"))
+    assert made["settings"]["agent"]["ridge"] == best["settings"]["ridge"]
+
+
+def test_a_search_that_was_killed_goes_on_with_the_trial_under_way_and_a_nan_trial_is_kept_as_failed(
+    fitted: Path, overrides: Overrides
+) -> None:
+    space = "tune.space={learning_rate:{choices:[1e30,1e-3]}}"
+    usual = ("agent=ppo", "agent.steps=30000", "agent.minibatch=256", "agent.checkpoint_every=1", "tune.trials=6")
+    command = verb("tune", *overrides(fitted, *usual, space))
+    folder = fitted / "tiny" / "tune" / "ppo"
+    killed = subprocess.Popen(command, cwd=CONF.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while killed.poll() is None and not list(folder.glob("trial-*/checkpoint/state-*")):
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    study = optuna.load_study(study_name="tune", storage=f"sqlite:///{folder}/study.sqlite")
+    (under_way,) = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
+    said = run("tune", *overrides(fitted, *usual, space))
+    trials = study.get_trials()
+    assert len(trials) == 6 and "best of 6 trials" in said
+    assert trials[under_way.number].state is optuna.trial.TrialState.COMPLETE
+    assert trials[under_way.number].params == under_way.params
+    found = json.loads((folder / f"trial-{under_way.number}" / "circumstances.json").read_text("utf-8"))
+    assert found["resumed_at"] > 0
+    for trial in trials:
+        failed = trial.params["learning_rate"] == 1e30
+        assert (trial.state is optuna.trial.TrialState.FAIL) == failed
+        assert ("became infinite or NaN" in trial.user_attrs.get("reason", "")) == failed
+    assert {trial.params["learning_rate"] for trial in trials} == {1e30, 1e-3}
 
 
 def test_ppo_that_learned_beats_random_and_itself_unlearned_on_validation(
