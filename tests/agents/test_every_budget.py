@@ -13,6 +13,7 @@ from tests.agents.market import COST, HORIZON, LAYOUT, ExactMonitor, Market, Mar
 
 PRICES = (0.0, 0.2, 0.4, 0.7, 1.0, 1.4, 2.0)
 SETTINGS: dict[str, Any] = {"steps": 150_000, "credit_weeks": 2}
+PPO: dict[str, Any] = {"steps": 300_000, "minibatch": 512, "learning_rate": 5e-3, "epochs": 6, "hidden": [32, 32]}
 KINDS = ("knapsack", "knapsack_ahead", "lin_ts", "lin_ucb", "bootstrap")
 
 
@@ -32,7 +33,7 @@ class OnePrice(Market):
 
 def learn(kind: str, market: Market) -> TrainedPolicy:
     world = LearningWorld(market, MarketVecEnv(market), LAYOUT, HORIZON)
-    return AGENTS[kind](**SETTINGS).build().learn(world, 2, ExactMonitor())
+    return AGENTS[kind](**(PPO if kind == "ppo" else SETTINGS)).build().learn(world, 2, ExactMonitor())
 
 
 def curve_point(policy: TrainedPolicy, price: float) -> tuple[float, float]:
@@ -43,7 +44,7 @@ def curve_point(policy: TrainedPolicy, price: float) -> tuple[float, float]:
     return float((dist * expected_net(drawn.features[:, 0])).sum(dim=1).mean()), float((dist @ COST).mean())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, pytest.param("ppo", marks=pytest.mark.slow)])
 def test_the_curve_of_profit_against_budget_rises_and_no_single_budget_is_served_better_alone(kind: str) -> None:
     policy = learn(kind, Market(1000))
     points = [curve_point(policy, price) for price in PRICES]
