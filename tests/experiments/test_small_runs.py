@@ -190,14 +190,14 @@ def test_a_member_that_crashes_or_learns_nan_takes_no_other_along(
     fitted: Path, overrides: Overrides, launcher: tuple[str, ...]
 ) -> None:
     rates = "agent.learning_rate=1e30,1e-3,-1"
-    command = overrides(fitted, *launcher, "agent=ppo", "agent.steps=2000", "agent.minibatch=256", rates)
+    command = overrides(fitted, *launcher, "agent=ppo", "agent.steps=5000", "agent.minibatch=256", rates)
     done = subprocess.run(verb("train", "-m", *command), cwd=CONF.parent, capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("error: member")]
     assert sorted(line.split("(")[1].split(")")[0] for line in said) == [
         "agent.learning_rate=-1",
-        "agent.learning_rate=1e30",
+        "agent.learning_rate=1e+30",
     ]
     assert "became infinite or NaN" in "".join(said)
     assert done.stderr.splitlines()[-1].startswith("error: 2 members of the sweep failed")
@@ -227,7 +227,7 @@ def test_a_search_goes_on_where_it_stopped(fitted: Path, overrides: Overrides) -
 def test_a_search_that_was_killed_goes_on_with_the_trial_under_way_and_a_nan_trial_is_kept_as_failed(
     fitted: Path, overrides: Overrides
 ) -> None:
-    space = "tune.space={learning_rate:{choices:[1e30,1e-3]}}"
+    space = "+tune.space={learning_rate:{choices:[1e30,1e-3]}}"
     usual = ("agent=ppo", "agent.steps=30000", "agent.minibatch=256", "agent.checkpoint_every=1", "tune.trials=6")
     command = verb("tune", *overrides(fitted, *usual, space))
     folder = fitted / "tiny" / "tune" / "ppo"
