@@ -92,6 +92,8 @@ class LearningWorld:
         horizon: Weeks of one episode, wash-out included.
         logged: The shop's own targeting; None if its history has no campaigns.
         tensor: The same dynamics as tensors on the market's device; None where there are only numpy ones.
+        feedback: Past decisions on this world's features and offers, with the probabilities of their choice, that
+            bandits begin from; None if there are none.
     """
 
     vector: Vector
@@ -100,6 +102,7 @@ class LearningWorld:
     horizon: int
     logged: LoggedTargeting | None = None
     tensor: TensorEnv | None = None
+    feedback: LoggedFeedback | None = None
 
 
 class Agent(Protocol):

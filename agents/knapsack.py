@@ -1,7 +1,7 @@
 """Budgeted knapsack on a response model of its own: each customer's best offer at the budget's price λ.
 
 λ is the Lagrange multiplier of the multiple-choice knapsack: at the λ whose choices cost the budget, these choices
-are the best that the budget can buy (`allocation.knapsack_dual` finds it for one week).
+are the best that the budget can buy (`campaigns.allocation` finds it for one week).
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.agent import LearningWorld, Monitor
+from agents.agent import Agent, LearningWorld, Monitor
 from agents.decide import Placed, best_allowed, certain
 from agents.episode import Decide, Decisions, decisions, episode_seed, play
-from agents.regression import Basis, Statistics, pooled_effects, products, squares
+from agents.linear_model import columns_of, names_of, place_coefficients
+from agents.regression import Basis, Statistics, products, squares
+from agents.shared import SharedRidge, offer_rows
 from campaigns.decision import Context, ObservationLayout
 from campaigns.errors import InputError
 from history.feedback import LoggedFeedback
@@ -37,20 +39,20 @@ class KnapsackConfig:
     interactions: int = 5
     """Features with the strongest effect on net margin whose products with one another are regressors too."""
     pool: float = 10.0
-    """Ridge penalty on the mean effect of all offers, in decisions."""
+    """Ridge penalty on what offers share through what describes them, in decisions."""
     own: float = 100.0
-    """Ridge penalty on an offer's deviation from that mean, in decisions."""
+    """Ridge penalty on an offer's deviation from that, in decisions."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "credit_weeks", "pool", "own"):
             if getattr(self, name) <= 0:
-                raise InputError(f"agent knapsack: {name} is {getattr(self, name)}; it must be above 0")
+                raise InputError(f"agent {self.kind}: {name} is {getattr(self, name)}; it must be above 0")
         if not 0 < self.explore < 1:
-            raise InputError(f"agent knapsack: explore is {self.explore}; a probability in (0, 1) is needed")
+            raise InputError(f"agent {self.kind}: explore is {self.explore}; a probability in (0, 1) is needed")
         if self.interactions < 0:
-            raise InputError(f"agent knapsack: interactions is {self.interactions}; it must be 0 or more")
+            raise InputError(f"agent {self.kind}: interactions is {self.interactions}; it must be 0 or more")
 
-    def build(self) -> "KnapsackAgent":
+    def build(self) -> Agent:
         return KnapsackAgent(self)
 
 
@@ -59,15 +61,27 @@ class KnapsackPolicy:
 
     kind: ClassVar[str] = KnapsackConfig.kind
 
-    def __init__(self, effects: Tensor, pairs: Tensor, meta: Mapping[str, Any]) -> None:
-        """Keep `effects` on (net, cost) [USD], shape (n_actions, p, 2), and the `pairs` of their basis."""
-        self._placed = Placed({"effects": effects.float(), "pairs": pairs})
+    def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Place coefficients on (net, cost) [USD] before a layout's offers.
+
+        Args:
+            layout: May have offers that were never made.
+            meta: With the names of the training's layout under "model".
+            tensors: `shared` (described, p, 2) and `own` (trained offers, p, 2), and the `pairs` of their basis.
+
+        Raises:
+            InputError: The layout is another one than the model can serve.
+        """
+        columns = columns_of(layout, meta["model"])
+        self._written = {name: tensors[name] for name in ("shared", "own", "pairs")}
+        level, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
+        self._placed = Placed({"effects": level - level[:1], "pairs": tensors["pairs"], "columns": columns})
         self._meta = dict(meta)
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return expected net margin and cost of each offer against no offer [USD], each (n, n_actions)."""
         data = self._placed.on(features.device)
-        regressors = Basis(data["pairs"]).expand(features)
+        regressors = Basis(data["pairs"]).expand(features.index_select(1, data["columns"]))
         return regressors @ data["effects"][..., 0].T, (regressors @ data["effects"][..., 1].T).clamp(min=0.0)
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
@@ -76,62 +90,73 @@ class KnapsackPolicy:
         return certain(best_allowed(score, context.mask), score.shape[1])
 
     def tensors(self) -> dict[str, Tensor]:
-        return self._placed.data()
+        return dict(self._written)
 
     def meta(self) -> dict[str, Any]:
         return dict(self._meta)
 
     @classmethod
     def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(tensors["effects"], tensors["pairs"], meta)
+        return cls(layout, meta, tensors)
 
 
 class KnapsackAgent:
     """Collects logged feedback of its own, then fits."""
 
-    def __init__(self, config: KnapsackConfig) -> None:
+    def __init__(self, config: KnapsackConfig, policy: type[KnapsackPolicy] = KnapsackPolicy) -> None:
         self._config = config
+        self._policy = policy
 
     def learn(self, world: LearningWorld, seed: int, monitor: Monitor) -> KnapsackPolicy:
         episodes = max(1, self._config.steps // (world.horizon * world.vector.num_envs))
         log = self.explore(world, seed, episodes, monitor)
-        policy = self.fit(log)
+        policy = self.fit(log, world.layout)
         monitor.validate(policy, episodes * world.horizon * world.vector.num_envs)
         return policy
 
     def explore(self, world: LearningWorld, seed: int, episodes: int, monitor: Monitor) -> LoggedFeedback:
         """Play `episodes` with random offers and return the decisions that were a choice."""
         generator = torch.Generator().manual_seed(episode_seed(seed, episodes))
-        decide = _explorer(self._config.explore, generator)
+        decide = explorer(self._config.explore, generator)
         parts = []
         for number in range(episodes):
             parts.append(decisions(world, play(world, seed, number, decide), self._config.credit_weeks))
             monitor.progress(number + 1, episodes)
         return _feedback(world.layout, parts, self._config.explore)
 
-    def fit(self, log: LoggedFeedback) -> KnapsackPolicy:
+    def fit(self, log: LoggedFeedback, layout: ObservationLayout) -> KnapsackPolicy:
         """Fit effects on squares first, then once more with the products of the features that matter most."""
         pairs = squares(len(log.feature_names))
-        effects = self._effects(log, Basis(pairs))
-        linear = effects[1:, 1 : 1 + len(log.feature_names), 0].abs().mean(dim=0)
-        strongest = linear.topk(min(self._config.interactions, len(linear))).indices
+        linear = self._coefficients(log, layout, pairs)
+        strongest = strongest_features(linear, len(log.feature_names), self._config.interactions)
         pairs = torch.cat([pairs, products(strongest)])
-        effects = self._effects(log, Basis(pairs))
+        found = self._coefficients(log, layout, pairs)
         names = [log.feature_names[i] for i in strongest.sort().values]
         counts = np.bincount(log.action, minlength=log.n_actions).tolist()
         meta = {"config": asdict(self._config), "interactions": names, "decisions_per_offer": counts}
-        return KnapsackPolicy(effects, pairs, meta)
+        tensors = {"shared": found["shared"].float(), "own": found["own"].float(), "pairs": pairs}
+        return self._policy(layout, meta | {"model": names_of(layout)}, tensors)
 
-    def _effects(self, log: LoggedFeedback, basis: Basis) -> Tensor:
-        statistics = Statistics.empty(log.n_actions, 1 + len(log.feature_names) + len(basis.pairs))
+    def _coefficients(self, log: LoggedFeedback, layout: ObservationLayout, pairs: Tensor) -> dict[str, Tensor]:
+        basis = Basis(pairs)
+        statistics = Statistics.empty(log.n_actions, 1 + len(log.feature_names) + len(pairs))
         outcome = torch.from_numpy(np.stack([log.reward, log.cost], axis=1))
         for rows in torch.split(torch.arange(log.n), 65536):
-            regressors = basis.expand(torch.from_numpy(log.features)[rows])
+            regressors = basis.expand(torch.from_numpy(log.features)[rows].double())
             statistics.add(regressors, torch.from_numpy(log.action)[rows], outcome[rows])
-        return pooled_effects(statistics, self._config.pool, self._config.own)
+        model = SharedRidge(statistics.gram, offer_rows(layout), self._config.pool, self._config.own)
+        found = model.solve(statistics.moment)
+        return {"shared": found.shared, "own": found.own, "level": found.of(offer_rows(layout))}
 
 
-def _explorer(explore: float, generator: torch.Generator) -> Decide:
+def strongest_features(found: Mapping[str, Tensor], n_features: int, most: int) -> Tensor:
+    """Return the features with the strongest linear effect on net margin, at most `most`, shape (k,), int64."""
+    effect = found["level"][1:] - found["level"][:1]
+    linear = effect[:, 1 : 1 + n_features, 0].abs().mean(dim=0)
+    return linear.topk(min(most, n_features)).indices
+
+
+def explorer(explore: float, generator: torch.Generator) -> Decide:
     """Offer with probability `explore`, any allowed offer with the same chance."""
 
     def decide(context: Context[Tensor]) -> Tensor:

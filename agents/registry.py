@@ -9,11 +9,17 @@ from torch import Tensor
 from agents.actor import ActorPolicy
 from agents.agent import AgentConfig, TrainedPolicy
 from agents.best_single import BestSingleConfig, BestSinglePolicy
+from agents.bootstrap import BootstrapConfig, BootstrapPolicy
 from agents.business_as_usual import BusinessAsUsualConfig, BusinessAsUsualPolicy
 from agents.fixed import NoOfferConfig, NoOfferPolicy, RandomConfig, RandomPolicy
+from agents.greedy import GreedyConfig, GreedyPolicy
 from agents.knapsack import KnapsackConfig, KnapsackPolicy
+from agents.knapsack_ahead import KnapsackAheadConfig, KnapsackAheadPolicy
 from agents.lin_ts import LinTSConfig, LinTSPolicy
+from agents.lin_ucb import LinUCBConfig, LinUCBPolicy
+from agents.neural_linear_ts import NeuralLinearTSConfig, NeuralLinearTSPolicy
 from agents.ppo import PPOConfig
+from agents.square_cb import SquareCBConfig, SquareCBPolicy
 from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
 
@@ -24,8 +30,14 @@ AGENTS: Final[dict[str, type[AgentConfig]]] = {
         RandomConfig,
         BestSingleConfig,
         BusinessAsUsualConfig,
+        GreedyConfig,
         KnapsackConfig,
+        KnapsackAheadConfig,
         LinTSConfig,
+        LinUCBConfig,
+        NeuralLinearTSConfig,
+        SquareCBConfig,
+        BootstrapConfig,
         PPOConfig,
     )
 }
@@ -38,8 +50,14 @@ _POLICIES: Final = {
         RandomPolicy,
         BestSinglePolicy,
         BusinessAsUsualPolicy,
+        GreedyPolicy,
         KnapsackPolicy,
+        KnapsackAheadPolicy,
         LinTSPolicy,
+        LinUCBPolicy,
+        NeuralLinearTSPolicy,
+        SquareCBPolicy,
+        BootstrapPolicy,
         ActorPolicy,
     )
 }

@@ -1,6 +1,8 @@
-"""Linear regression per offer from sufficient statistics: what knapsack and bandit both learn with."""
+"""Linear regression per offer from sufficient statistics: what all linear agents learn with."""
 
+from collections import deque
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ class Basis:
     def expand(self, features: Tensor) -> Tensor:
         """Return regressors, shape (n, 1 + n_features + n_pairs), of the dtype of `features`."""
         x = features.clamp(-CLIP, CLIP)
-        products = x[:, self.pairs[:, 0]] * x[:, self.pairs[:, 1]]
+        products = x.index_select(1, self.pairs[:, 0]) * x.index_select(1, self.pairs[:, 1])
         return torch.cat([torch.ones_like(x[:, :1]), x, products], dim=1)
 
 
@@ -42,9 +44,9 @@ class Statistics:
 
     Attributes:
         gram: Regressors times regressors, shape (n_actions, p, p).
-        moment: Regressors times outcomes (net, cost) [USD], shape (n_actions, p, 2).
-        square: Outcomes times outcomes [USD^2], shape (n_actions, 2, 2).
-        count: Decisions, shape (n_actions,).
+        moment: Regressors times outcomes, such as (net, cost) [USD], shape (n_actions, p, k).
+        square: Outcomes times outcomes [USD^2], shape (n_actions, k, k).
+        count: Decisions, weighted as they were, shape (n_actions,).
     """
 
     gram: Tensor
@@ -53,47 +55,62 @@ class Statistics:
     count: Tensor
 
     @classmethod
-    def empty(cls, n_actions: int, p: int) -> "Statistics":
-        shapes = ((n_actions, p, p), (n_actions, p, 2), (n_actions, 2, 2), (n_actions,))
+    def empty(cls, n_actions: int, p: int, outcomes: int = 2) -> Self:
+        shapes = ((n_actions, p, p), (n_actions, p, outcomes), (n_actions, outcomes, outcomes), (n_actions,))
         return cls(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
 
-    def add(self, regressors: Tensor, action: Tensor, outcome: Tensor) -> None:
-        """Add decisions in place: `regressors` (n, p), `action` (n,), `outcome` (n, 2)."""
-        for offer in range(len(self.count)):
-            rows = action == offer
-            x, y = regressors[rows].double(), outcome[rows]
-            self.gram[offer] += x.T @ x
-            self.moment[offer] += x.T @ y
-            self.square[offer] += y.T @ y
-            self.count[offer] += len(x)
+    def add(self, regressors: Tensor, action: Tensor, outcome: Tensor, weight: Tensor | None = None) -> None:
+        """Add decisions in place; products are taken in the dtype of the regressors, sums in float64.
+
+        Args:
+            regressors: Shape (n, p).
+            action: Shape (n,), int64.
+            outcome: Shape (n, k).
+            weight: Of each decision, >= 0, shape (n,); 1 if not given.
+        """
+        order = action.argsort(stable=True)
+        counts = torch.bincount(action, minlength=len(self.count)).tolist()
+        x, y = regressors.index_select(0, order), outcome.to(regressors.dtype).index_select(0, order)
+        w = torch.ones_like(y[:, 0]) if weight is None else weight.to(x.dtype).index_select(0, order)
+        left = x if weight is None else x * w.unsqueeze(1)
+        weighted = y if weight is None else y * w.unsqueeze(1)
+        parts = zip(*(torch.split(column, counts) for column in (left, x, weighted, y)), strict=True)
+        for offer, (xw, xs, yw, ys) in enumerate(parts):
+            if len(xs):
+                self.gram[offer] += xw.T @ xs
+                self.moment[offer] += xw.T @ ys
+                self.square[offer] += yw.T @ ys
+        self.count.index_add_(0, action.index_select(0, order), w.double())
+
+    def plus(self, other: "Statistics") -> "Statistics":
+        return Statistics(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def times(self, factor: float) -> "Statistics":
+        """Return the statistics of decisions that count `factor` times as much."""
+        return Statistics(*(factor * a for a in vars(self).values()))
 
 
-def pooled_effects(statistics: Statistics, pool: float, own: float) -> Tensor:
-    """Estimate what each offer adds to offering nothing, offers with little data leaning on all offers' mean.
-
-    Fits outcome = x'(b + m + v_a) by ridge regression, where b is the outcome without an offer, m the mean effect of
-    an offer and v_a an offer's own deviation from it.
-
-    Args:
-        statistics: Of the decisions; offer 0 is "no offer".
-        pool: Penalty on m, in decisions.
-        own: Penalty on every v_a, in decisions; more leans harder on m.
-
-    Returns:
-        m + v_a, shape (n_actions, p, 2), float64; row 0 is 0.
+class Memory:
+    """The statistics of what is remembered: all of it, what is recent by a forgetting factor, or a window.
 
     Reference:
-        Lindley & Smith, "Bayes Estimates for the Linear Model", JRSS B 34, 1972.
+        Russac, Vernade & Cappé, "Weighted Linear Bandits for Non-Stationary Environments", NeurIPS 2019 (forgetting);
+        Cheung, Simchi-Levi & Zhu, "Learning to Optimize under Non-Stationarity", AISTATS 2019 (window).
     """
-    n_actions, p = statistics.moment.shape[:2]
-    # Row a of `parts` says which of the blocks (b, m, v_1, ..., v_k) make up the coefficients of offer a.
-    offered = torch.ones(n_actions, dtype=torch.float64)
-    offered[0] = 0.0
-    deviations = torch.eye(n_actions, dtype=torch.float64)[:, 1:]
-    parts = torch.cat([torch.ones(n_actions, 1, dtype=torch.float64), offered.unsqueeze(1), deviations], dim=1)
-    gram = torch.einsum("ai,aj,apq->ipjq", parts, parts, statistics.gram).reshape(parts.shape[1] * p, -1)
-    moment = torch.einsum("ai,apk->ipk", parts, statistics.moment).reshape(-1, 2)
-    penalty = torch.tensor([1e-3, pool] + [own] * (n_actions - 1), dtype=torch.float64).repeat_interleave(p)
-    solution = torch.linalg.solve(gram + torch.diag(penalty), moment).reshape(-1, p, 2)
-    parts[:, 0] = 0.0  # leave out b: an offer's effect is the difference
-    return torch.einsum("ai,ipk->apk", parts, solution)
+
+    def __init__(self, empty: Statistics, discount: float = 1.0, window: int = 0) -> None:
+        """Begin with nothing; `discount` is per part, `window` the number of parts that are kept, 0 for all."""
+        self._discount = discount
+        self._parts: deque[Statistics] | None = deque(maxlen=window) if window else None
+        self.total = empty
+        """Of all that is remembered."""
+
+    def add(self, part: Statistics) -> None:
+        """Add a part, and let older ones fade or go."""
+        if self._parts is None:
+            self.total = (self.total if self._discount == 1.0 else self.total.times(self._discount)).plus(part)
+            return
+        full = len(self._parts) == self._parts.maxlen
+        left = self.total.plus(self._parts[0].times(-1.0)) if full else self.total
+        self._parts.append(part)
+        self.total = left.plus(part)

@@ -113,8 +113,8 @@ def _most_discount(columns: OfferColumns, basket: Any) -> Any:
 
 
 def _least(a: Any, b: Any) -> Any:
-    return b + (a - b) * (a < b)
+    return a.clip(max=b)
 
 
 def _positive(a: Any) -> Any:
-    return a * (a > 0)
+    return a.clip(min=0)

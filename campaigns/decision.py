@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 Array = TypeVar("Array")
+SAVING: Final = "saving_"
+"""Begins the name of a feature that tells what an offer, whose name follows, would save the customer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +58,37 @@ class Policy(Protocol[Array]):
 
 
 @dataclass(frozen=True)
+class OfferFeatures:
+    """Offers in numbers, so that one that was never made is still like others (`campaigns.describe`).
+
+    Attributes:
+        names: Of the columns.
+        rows: One per offer, shape (n_actions, len(names)); row 0, "no offer", is all 0.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class ObservationLayout:
     """Where the parts of a `Context` stand in one flat observation row: features, λ, mask.
 
     Works on numpy arrays and torch tensors alike, with slices alone.
+
+    Attributes:
+        feature_names: Columns of the features.
+        action_names: Offers, "no offer" first.
+        offers: The offers in numbers; by default nothing tells them apart.
     """
 
     feature_names: tuple[str, ...]
     action_names: tuple[str, ...]
+    offers: OfferFeatures = OfferFeatures((), ())
+
+    def __post_init__(self) -> None:
+        if self.offers.names and len(self.offers.rows) != self.n_actions:
+            raise ValueError(f"{len(self.offers.rows)} offers are described; the layout has {self.n_actions}")
 
     @property
     def n_features(self) -> int:

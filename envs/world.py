@@ -12,6 +12,9 @@ from simulators.market import Market, MarketState, Outcome, Sight, look, open_ma
 from simulators.observation import Observer
 from simulators.shopping import Noise
 
+ALIKE = 64
+"""Customers who share an ensemble member in an episode, at most: as many as make matrix products worth while."""
+
 
 @dataclass(frozen=True)
 class PriceRange:
@@ -57,9 +60,27 @@ def begin(world: World, n: int, generator: torch.Generator | None) -> Episode:
         )
     person = torch.randint(world.pool.n // shops, (n // shops,), generator=generator, device=device)
     customers = (person.unsqueeze(1) * shops + torch.arange(shops, device=device)).view(-1)
-    draw = torch.randint(world.market.effects.n_draws, (n,), generator=generator, device=device)
-    state = open_market(world.market, world.pool.take(customers), draw)
+    draw, alike = draw_worlds(world.market, n, generator, device)
+    state = open_market(world.market, world.pool.take(customers), draw, alike=alike)
     return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator, device))
+
+
+def draw_worlds(
+    market: Market, n: int, generator: torch.Generator | None, device: torch.device | str
+) -> tuple[Tensor, int]:
+    """Draw which draw of the effects each of n customers lives under.
+
+    Returns:
+        Draws, shape (n,), int64; and the length of the runs of customers that share an ensemble member, so that the
+        others need not be run for them. The member is uniform for each run, the draw among those of its member.
+    """
+    alike, members = math.gcd(n, ALIKE), min(market.response.n_members, market.effects.n_draws)
+    uniform = torch.rand(2, n, generator=generator, device=device)
+    member = (uniform[0, ::alike] * members).to(torch.int64).clamp(max=members - 1).repeat_interleave(alike)
+    every = market.response.n_members
+    fitting = torch.div(market.effects.n_draws - 1 - member, every, rounding_mode="floor") + 1
+    place = torch.minimum((uniform[1] * fitting).to(torch.int64), fitting - 1)
+    return member + every * place, alike
 
 
 def draw_prices(prices: PriceRange, n: int, generator: torch.Generator | None, device: torch.device | str) -> Tensor:

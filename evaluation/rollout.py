@@ -100,7 +100,7 @@ def _open(where: Play, worlds: range, budget_cents: int) -> MarketState:
     start = where.start.take(torch.arange(m, device=device).repeat(len(worlds)))
     draw = torch.arange(worlds.start, worlds.stop, device=device).repeat_interleave(m)
     draw = draw % where.market.effects.n_draws
-    return open_market(where.market, start, draw, cohorts=len(worlds), budget_cents=budget_cents)
+    return open_market(where.market, start, draw, cohorts=len(worlds), budget_cents=budget_cents, alike=m)
 
 
 def _choose(

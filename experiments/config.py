@@ -117,8 +117,11 @@ class RunConfig:
             "random",
             "business_as_usual",
             "best_single",
+            "greedy",
             "knapsack",
+            "knapsack_ahead",
             "lin_ts",
+            "bootstrap",
             "ppo",
         ]
     )

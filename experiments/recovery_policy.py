@@ -29,7 +29,7 @@ from simulators.market import Market, open_market
 from simulators.priors import EffectPriors
 from simulators.promotion import Categories
 from simulators.synthetic.log import SyntheticLog, live_through
-from simulators.synthetic.score import Worth, allocate, one_week_market, total, upper_bound, worth_of_offers
+from simulators.synthetic.score import Worth, choose, one_week_market, total, upper_bound, worth_of_offers
 from simulators.synthetic.truth import SyntheticTruth, TrueShop, kind_of, open_shop
 from simulators.worlds import MarketTerms, build_market
 
@@ -66,9 +66,9 @@ def score_policies(config: Config, customers: int, index: int) -> dict[str, Any]
         "learned": _learned_worth(config, shop, log, panel, splits),
         "knapsack_on_log": _knapsack_on_log(shop, log, panel, config.seed),
     }
-    chosen = {name: allocate(found, budget)[0] for name, found in believed.items()}
-    chosen["best_with_the_profiles"] = allocate(profiles, budget)[0]
-    chosen["best_with_the_truth"] = allocate(worth, budget)[0]
+    chosen = {name: choose(found, budget) for name, found in believed.items()}
+    chosen["best_with_the_profiles"] = choose(profiles, budget)
+    chosen["best_with_the_truth"] = choose(worth, budget)
     chosen["random"] = rng.integers(shop.market.n_actions, size=customers)
     return {
         "customers": customers,

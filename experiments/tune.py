@@ -26,6 +26,15 @@ from experiments.train import run_train, train_step
 from experiments.tuned import write_summary
 
 Space = Mapping[str, Mapping[str, Any]]
+BANDIT_SPACE: Space = {
+    "ridge": {"low": 1.0, "high": 1000.0, "log": True},
+    "noise_usd": {"low": 0.3, "high": 10.0, "log": True},
+}
+KNAPSACK_SPACE: Space = {
+    "explore": {"low": 0.1, "high": 0.6},
+    "pool": {"low": 1.0, "high": 1000.0, "log": True},
+    "own": {"low": 10.0, "high": 10000.0, "log": True},
+}
 SPACES: dict[str, Space] = {
     "ppo": {
         "learning_rate": {"low": 3e-4, "high": 5e-3, "log": True},
@@ -33,15 +42,8 @@ SPACES: dict[str, Space] = {
         "gae_lambda": {"low": 0.8, "high": 1.0},
         "minibatch": {"choices": [1024, 2048, 4096]},
     },
-    "lin_ts": {
-        "ridge": {"low": 1.0, "high": 1000.0, "log": True},
-        "noise_usd": {"low": 0.3, "high": 10.0, "log": True},
-    },
-    "knapsack": {
-        "explore": {"low": 0.1, "high": 0.6},
-        "pool": {"low": 1.0, "high": 1000.0, "log": True},
-        "own": {"low": 10.0, "high": 10000.0, "log": True},
-    },
+    **dict.fromkeys(("lin_ts", "lin_ucb", "square_cb", "bootstrap", "neural_linear_ts"), BANDIT_SPACE),
+    **dict.fromkeys(("greedy", "knapsack", "knapsack_ahead"), KNAPSACK_SPACE),
 }
 """What is searched where the configuration names no space."""
 

@@ -33,18 +33,22 @@ FEATURES: Final = (
 """Names of the columns of `features`; counts, baskets, money and clocks are log1p'd, other rates and shares plain."""
 
 
+HABIT: Final = VISIT_HALF_LIVES.index(HABIT_HALF_LIFE)
+
+
 def features(state: State) -> Tensor:
     """Return what may be seen of n customers, shape (n, len(FEATURES)), float32."""
-    visit = visit_rates(state)
-    spend = spend_rates(state)
-    habit = _correction(state, HABIT_HALF_LIFE)
-    habit_spend = _habit_spend(state)
+    corrections = _corrections(state)
+    visit = state.visit_average / corrections
+    spend = state.spend_average / corrections
+    habit = corrections[:, HABIT]
+    habit_spend = spend[:, HABIT]
     contacts = state.recent_contacts.sum(dim=1)
     columns = [
         torch.log1p(state.weeks_since_visit),
         *visit.unbind(dim=1),
         *torch.log1p(spend).unbind(dim=1),
-        torch.log1p(basket_rate(state)),
+        torch.log1p(state.basket_average / habit),
         torch.log1p(spend_per_active_week(state)),
         _share(state.promo_average / habit, habit_spend),
         _share(state.saving_average / habit, habit_spend),
@@ -52,7 +56,7 @@ def features(state: State) -> Tensor:
         torch.log1p(state.weeks_since_contact),
         contacts,
         torch.log1p(state.weeks_since_redemption),
-        exposure_rate(state),
+        state.exposure_average / habit,
         torch.log1p(state.pantry),
         taste(state).square().sum(dim=1),
         torch.log1p(state.weeks_seen),
@@ -77,7 +81,8 @@ def spend_per_active_week(state: State) -> Tensor:
 
 def saved_share(state: State) -> Tensor:
     """Return the share of spend that coupons and other targeted offers saved, shape (n,)."""
-    return state.saving_average / _correction(state, HABIT_HALF_LIFE) / spend_rates(state)[:, 2].clamp(min=1.0)
+    correction = _correction(state, HABIT_HALF_LIFE)
+    return state.saving_average / correction / (state.spend_average[:, HABIT] / correction).clamp(min=1.0)
 
 
 def basket_rate(state: State) -> Tensor:
@@ -97,10 +102,6 @@ def taste(state: State) -> Tensor:
     return spend / spend.sum(dim=1, keepdim=True).clamp(min=1e-6)
 
 
-def _habit_spend(state: State) -> Tensor:
-    return spend_rates(state)[:, 2]
-
-
 def _share(part: Tensor, whole: Tensor) -> Tensor:
     return part / whole.clamp(min=1e-2)
 
@@ -110,4 +111,5 @@ def _correction(state: State, half_life: float) -> Tensor:
 
 
 def _corrections(state: State) -> Tensor:
-    return torch.stack([_correction(state, h) for h in VISIT_HALF_LIVES], dim=1)
+    decays = [torch.full_like(state.weeks_seen, decay_of(half_life)) for half_life in VISIT_HALF_LIVES]
+    return (1.0 - torch.stack(decays, dim=1) ** state.weeks_seen.unsqueeze(1)).clamp(min=1e-6)

@@ -133,7 +133,14 @@ def curve_chart(curve: Mapping[str, Sequence[CurvePoint]], budget: Budget, chose
 
 def named(agent: str) -> str:
     """Return an agent's name as people write it."""
-    known = {"ppo": "PPO", "lin_ts": "LinTS"}
+    known = {
+        "ppo": "PPO",
+        "lin_ts": "LinTS",
+        "lin_ucb": "LinUCB",
+        "square_cb": "SquareCB",
+        "neural_linear_ts": "neural-linear TS",
+        "knapsack_ahead": "knapsack with foresight",
+    }
     return known.get(agent, agent.replace("_", " "))
 
 

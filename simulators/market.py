@@ -18,6 +18,7 @@ from simulators.lift import apply_lift, measure_lift
 from simulators.promotion import choose_category, open_wallet, to_cents
 from simulators.records import Horizon, Market, MarketState, Outcome, Sight
 from simulators.shopping import Noise, expected_spend, shop
+from simulators.visit import appetite
 from simulators.week import (
     ABSENT,
     Deal,
@@ -53,7 +54,7 @@ UNLIMITED = 2**53
 
 
 def open_market(
-    market: Market, start: State, draw: Tensor, *, cohorts: int = 1, budget_cents: int = UNLIMITED
+    market: Market, start: State, draw: Tensor, *, cohorts: int = 1, budget_cents: int = UNLIMITED, alike: int = 1
 ) -> MarketState:
     """Begin a campaign.
 
@@ -63,6 +64,7 @@ def open_market(
         draw: Which draw of the effects each customer lives under, shape (n,), int64, < market.effects.n_draws.
         cohorts: How many equal cohorts the rows form; each has its own budget and stock.
         budget_cents: Hard limit on each cohort's committed cost.
+        alike: Length of the runs of rows whose draws share an ensemble member, draw % n_members; it divides n.
     """
     n, device = start.n, start.weeks_seen.device
     zero = torch.zeros(n, dtype=torch.int64, device=device)
@@ -77,7 +79,7 @@ def open_market(
         ledger=Ledger.open(budget_cents, (cohorts, n // cohorts), device),
         promoted=promoted_at(market, start),
         redeem_hazard=market.response.redemption_logit(seen, member),
-        member=member,
+        member=member[::alike],
         shock=torch.zeros(3, cohorts, device=device),
         trait_baskets=torch.zeros(n, device=device),
         trait_spend=torch.zeros(n, device=device),
@@ -143,9 +145,10 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     cost = torch.sigmoid(touched.visit_logit) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
     paid = torch.where(redeemed, price.cost, torch.zeros_like(price.cost))
     saved = torch.where(redeemed, price.discount, torch.zeros_like(price.cost)) / 100.0
-    happened = write_down(visit, state.customer, wallet, bought, noise, Deal(saved, redeemed, made > 0))
+    appetites = appetite(visit, wallet.taste)
+    happened = write_down(visit, state.customer, appetites, bought, noise, Deal(saved, redeemed, made > 0))
     nothing = torch.zeros_like(redeemed)
-    shadowed = write_down(visit, state.shadow, wallet, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
+    shadowed = write_down(visit, state.shadow, appetites, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
     outcome = Outcome(
         offer=made,
         violation=~permitted,

@@ -6,7 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from campaigns.decision import Context, ObservationLayout
+from campaigns.decision import SAVING, Context, ObservationLayout
+from campaigns.describe import offer_features
 from history.features import FEATURES
 from simulators.lift import every_saving
 from simulators.market import Market, MarketState, Sight
@@ -28,8 +29,9 @@ class Observer:
     scale: Tensor
 
     def layout(self, market: Market) -> ObservationLayout:
-        saving = tuple(f"saving_{name}" for name in market.catalog.names[1:])
-        return ObservationLayout((*FEATURES, *CAMPAIGN_FEATURES, *saving), market.catalog.names)
+        saving = tuple(SAVING + name for name in market.catalog.names[1:])
+        names = (*FEATURES, *CAMPAIGN_FEATURES, *saving)
+        return ObservationLayout(names, market.catalog.names, offer_features(market.catalog))
 
     def to(self, device: torch.device | str) -> "Observer":
         return replace(self, mean=self.mean.to(device), scale=self.scale.to(device))

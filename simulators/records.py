@@ -91,7 +91,7 @@ class MarketState:
     trait_spend: Tensor  # the same, (n,)
     here: Tensor  # is a customer of the shop, (n,), bool
     gone: Tensor  # left for good, (n,), bool
-    member: Tensor  # ensemble member, (n,), int64
+    member: Tensor  # ensemble member of each run of n / b rows, (b,), int64
     effects: Effects  # taken per customer
     week: int  # weeks since the campaign began
 

@@ -93,11 +93,17 @@ class ResponseModel:
 
         Args:
             features: Shape (n, n_features), as `history.features.features` gives them.
-            member: Index of the ensemble member, shape (n,), int64.
+            member: Index of the ensemble member, shape (n,), int64; or shape (b,) where each of b equally long runs of
+                rows has one member, of which the others need not be run.
         """
-        heads = forward(self.family, self.weights, self.biases, self.standardise(features))
-        picked = heads.gather(0, member.view(1, -1, 1).expand(1, -1, heads.shape[2])).squeeze(0)
-        return self._finish(picked)
+        z, blocks = self.standardise(features), len(member)
+        if blocks == len(z):
+            heads = forward(self.family, self.weights, self.biases, z)
+            return self._finish(heads.gather(0, member.view(1, -1, 1).expand(1, -1, heads.shape[2])).squeeze(0))
+        weights, biases = (
+            tuple(of_all.index_select(0, member) for of_all in layers) for layers in (self.weights, self.biases)
+        )
+        return self._finish(forward(self.family, weights, biases, z.view(blocks, -1, z.shape[1])).flatten(0, 1))
 
     def baseline_of_all(self, features: Tensor) -> list[Baseline]:
         """Return the baseline by every member in turn."""
@@ -146,8 +152,9 @@ def standardise(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 def capped(features: Tensor) -> Tensor:
     """Hold the last feature, how long a customer is known, at `KNOWN_WEEKS`."""
-    known = features[:, -1:].clamp(max=math.log1p(KNOWN_WEEKS))
-    return torch.cat([features[:, :-1], known], dim=1)
+    limit = torch.full((features.shape[1],), torch.inf, device=features.device)
+    limit[-1:].fill_(math.log1p(KNOWN_WEEKS))
+    return features.clamp(max=limit)
 
 
 def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:
@@ -171,7 +178,7 @@ def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseMode
 
 
 def forward(family: Family, weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], z: Tensor) -> Tensor:
-    """Run every member on standardised features, shape (n, n_features).
+    """Run every member on standardised features, shape (n, n_features), or each on its own, shape (m, n, n_features).
 
     Returns:
         Raw heads in the order of `HEADS`, shape (m, n, len(HEADS)).
@@ -184,9 +191,9 @@ def forward(family: Family, weights: tuple[Tensor, ...], biases: tuple[Tensor, .
 
 def basis(family: Family, z: Tensor) -> Tensor:
     """Return the inputs of the first layer: the baseline features, and their squares in the additive family."""
-    z = torch.stack([z[:, i] for i in BASELINE_FEATURES], dim=1)
+    z = torch.stack([z[..., i] for i in BASELINE_FEATURES], dim=-1)
     if family is Family.ADDITIVE:
-        return torch.cat([z, z.square() - 1.0], dim=1)
+        return torch.cat([z, z.square() - 1.0], dim=-1)
     return z
 
 

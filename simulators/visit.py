@@ -149,28 +149,40 @@ def promo_share(model: VisitModel, habit: Tensor, spend: Tensor, normal: Tensor)
     return (p[0] + p[1] * habit + p[2] * log_spend + spread * normal).clamp(0.0, 1.0)
 
 
-def category_chance(model: VisitModel, taste: Tensor, spend: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Appetite:
+    """What a customer's taste makes of the categories, whatever is spent; each shape (n, k)."""
+
+    incidence: Tensor  # logit of buying in a category, the week's spend left out
+    weight: Tensor  # of a category among those bought, > 0
+
+
+def appetite(model: VisitModel, taste: Tensor) -> Appetite:
+    """Return what tastes, shares of earlier spend of shape (n, k), make of the categories."""
+    log_taste = torch.log(taste + TASTE_FLOOR)
+    incidence = model.incidence + model.incidence_slopes[0] * log_taste
+    return Appetite(incidence, torch.exp(model.amount + model.amount_slope * log_taste))
+
+
+def category_chance(model: VisitModel, appetites: Appetite, spend: Tensor) -> Tensor:
     """Return the chance that a week's spend has something of each category, shape (n, k).
 
     Args:
         model: The spread.
-        taste: Shares of earlier spend, shape (n, k).
+        appetites: Of the customers' tastes.
         spend: Of the week [currency], shape (n,).
     """
-    slope = model.incidence_slopes
-    log_spend = torch.log(spend.clamp(min=0.5)).unsqueeze(1)
-    return torch.sigmoid(model.incidence + slope[0] * torch.log(taste + TASTE_FLOOR) + slope[1] * log_spend)
+    of_spend = model.incidence_slopes[1] * torch.log(spend.clamp(min=0.5))
+    return torch.sigmoid(appetites.incidence + of_spend.unsqueeze(1))
 
 
-def category_shares(model: VisitModel, taste: Tensor, spend: Tensor, uniform: Tensor) -> Tensor:
+def category_shares(model: VisitModel, appetites: Appetite, spend: Tensor, uniform: Tensor) -> Tensor:
     """Return the share of each category in a week's spend, shape (n, k); rows sum to 1.
 
     What is bought is drawn for each category; how it divides the spend is drawn from a Dirichlet distribution over
     those bought, whose exponential draws reuse the part of `uniform` that incidence leaves undecided.
     """
-    chance = category_chance(model, taste, spend)
-    bought = uniform < chance
+    chance = category_chance(model, appetites, spend)
     draw = -torch.log((uniform / chance).clamp(1e-6, 1.0 - 1e-6))
-    weight = torch.exp(model.amount + model.amount_slope * torch.log(taste + TASTE_FLOOR))
-    amount = torch.where(bought, weight * draw, 1e-6 * weight)
+    amount = appetites.weight * torch.where(uniform < chance, draw, 1e-6)
     return amount / amount.sum(dim=1, keepdim=True)

@@ -16,7 +16,7 @@ from simulators.promotion import Wallet, to_cents
 from simulators.records import Market, MarketState
 from simulators.response import Baseline
 from simulators.shopping import Bought, Noise, with_traits
-from simulators.visit import VisitModel, category_shares, promo_share
+from simulators.visit import Appetite, VisitModel, category_shares, promo_share
 
 ABSENT = -30.0
 """Logit of a visit by somebody who is not a customer of the shop."""
@@ -74,7 +74,7 @@ def shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
 def baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
     """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
     both = torch.cat([seen, features(state.shadow)])
-    base = market.response.baseline(both, torch.cat([state.member, state.member]))
+    base = market.response.baseline(both, _twice(state.member))
     visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
     level, season = market.level, market.season.at(state.week)
     logit = base.visit_logit + visit + (level.visit + season[0])
@@ -131,11 +131,13 @@ class Deal:
     contacted: Tensor  # bool
 
 
-def write_down(visit: VisitModel, state: State, wallet: Wallet, bought: Bought, noise: Noise, deal: Deal) -> WeekEvents:
+def write_down(
+    visit: VisitModel, state: State, taste: Appetite, bought: Bought, noise: Noise, deal: Deal
+) -> WeekEvents:
     """Write down a simulated week as the history would have recorded it."""
     spend = bought.spend * bought.visited
     habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
-    shares = category_shares(visit, wallet.taste, bought.spend, noise.categories)
+    shares = category_shares(visit, taste, bought.spend, noise.categories)
     return WeekEvents(
         baskets=bought.baskets * bought.visited,
         spend=spend,

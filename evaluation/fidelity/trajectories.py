@@ -94,7 +94,7 @@ def _run_free(
     m, device = start.n, start.weeks_seen.device
     rows = start.take(torch.arange(m, device=device).repeat(len(runs)))
     draw = torch.arange(runs.start, runs.stop, device=device).repeat_interleave(m) % market.effects.n_draws
-    state = open_market(market, rows, draw, cohorts=len(runs))
+    state = open_market(market, rows, draw, cohorts=len(runs), alike=m)
     none = torch.zeros(state.n, dtype=torch.int64, device=device)
     told = []
     for _ in range(weeks):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from campaigns.allocation import Allocation, knapsack_dual
 from simulators.market import Market, MarketState, look, step
 from simulators.shopping import draw_noise
 
@@ -63,57 +64,27 @@ def worth_of_offers(
     return Worth(value, cost)
 
 
-def allocate(worth: Worth, budget: float) -> tuple[NDArray[np.int64], float]:
-    """Choose each customer's offer so that the cost stays within a budget, by bisecting the price of money.
+def choose(worth: Worth, budget: float) -> NDArray[np.int64]:
+    """Return each customer's offer so that the cost stays within a budget [USD], shape (n,).
 
     Args:
         worth: As it is believed.
         budget: For all customers together [USD], >= 0.
-
-    Returns:
-        The choice, shape (n,), and the price at which it was made.
     """
-    low, high = 0.0, 1.0
-    while _spent(worth, high) > budget and high < 1e6:
-        high *= 2.0
-    if _spent(worth, 0.0) <= budget:
-        return _choice(worth, 0.0), 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _spent(worth, middle) > budget else (low, middle)
-    return _choice(worth, high), high
+    choice: NDArray[np.int64] = _allocation(worth, budget).choice.numpy()
+    return choice
 
 
 def upper_bound(worth: Worth, budget: float) -> float:
     """Return the Lagrangian upper bound on what any policy within the budget brings [USD].
 
-    min over λ >= 0 of λ * budget + sum over customers of the best value - λ * cost: no allocation brings more, and the
-    best one less by at most one customer's value.
-
-    Reference:
-        Sinha & Zoltners, "The Multiple-Choice Knapsack Problem", Operations Research 27(3), 1979.
+    No allocation brings more, and the best one less by at most one customer's value.
     """
-
-    def dual(price: float) -> float:
-        return float(price * budget + (worth.value - price * worth.cost).max(axis=1).sum())
-
-    _, high = allocate(worth, budget)
-    low, high = 0.0, 2.0 * high + 1.0
-    ratio = (5.0**0.5 - 1.0) / 2.0
-    for _ in range(80):
-        first, second = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, second) if dual(first) < dual(second) else (first, high)
-    return min(dual((low + high) / 2), dual(0.0))
+    return float(_allocation(worth, budget).bound)
 
 
-def _choice(worth: Worth, price: float) -> NDArray[np.int64]:
-    choice: NDArray[np.int64] = (worth.value - price * worth.cost).argmax(axis=1)
-    return choice
-
-
-def _spent(worth: Worth, price: float) -> float:
-    choice = _choice(worth, price)
-    return float(worth.cost[np.arange(len(choice)), choice].sum())
+def _allocation(worth: Worth, budget: float) -> Allocation:
+    return knapsack_dual(torch.from_numpy(worth.value), torch.from_numpy(worth.cost), budget)
 
 
 def total(values: Floats, choice: NDArray[np.int64]) -> Floats:

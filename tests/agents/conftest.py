@@ -17,7 +17,13 @@ from tests.agents.market import LAYOUT, ExactMonitor, make_world
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "knapsack": {"steps": 60_000, "credit_weeks": 2},
+    "greedy": {"steps": 60_000, "credit_weeks": 2},
+    "knapsack_ahead": {"steps": 90_000, "credit_weeks": 2, "prices": [0.0, 0.5, 1.0, 2.0, 3.0]},
     "lin_ts": {"steps": 60_000, "credit_weeks": 2},
+    "lin_ucb": {"steps": 60_000, "credit_weeks": 2},
+    "square_cb": {"steps": 60_000, "credit_weeks": 2},
+    "bootstrap": {"steps": 60_000, "credit_weeks": 2},
+    "neural_linear_ts": {"steps": 60_000, "credit_weeks": 2, "learn_every": 1, "minibatch": 256},
     "ppo": {"steps": 48_000, "minibatch": 512, "learning_rate": 5e-3, "epochs": 6},
 }
 

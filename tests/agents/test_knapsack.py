@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.episode import credited
-from agents.knapsack import KnapsackConfig
-from agents.regression import Basis, Statistics, pooled_effects, products, squares
+from agents.knapsack import KnapsackAgent, KnapsackConfig
+from agents.regression import Basis, Statistics, products, squares
+from agents.shared import SharedRidge
 from campaigns.decision import Context
 from tests.agents.market import CAMPAIGN, ExactMonitor, draw_context, make_world
 
@@ -34,7 +35,7 @@ def test_a_higher_price_never_raises_the_expected_cost(
 
 def test_the_log_of_exploration_knows_its_own_probabilities() -> None:
     config = KnapsackConfig(explore=0.4, credit_weeks=2)
-    log = config.build().explore(make_world(2000), seed=1, episodes=2, monitor=ExactMonitor())
+    log = KnapsackAgent(config).explore(make_world(2000), seed=1, episodes=2, monitor=ExactMonitor())
     assert log.pscore is not None and (log.mask.sum(axis=1) > 1).all() and log.n <= 2000 * 2 * CAMPAIGN
     # importance weights average 1: (share of "left", weighted) against the share of rows that allow it
     weight = np.where(log.action == 1, 1 / log.pscore, 0.0)
@@ -60,6 +61,13 @@ def test_the_credited_window_carries_the_whole_effect(trained: Callable[[str], A
     torch.testing.assert_close(cost, torch.tensor([[0.0, 1.0, 1.0, 4.0]] * 2), atol=0.15, rtol=0)
 
 
+def effects_of(statistics: Statistics, pool: float, own: float) -> torch.Tensor:
+    """Return each offer's coefficients less those of no offer, where nothing describes offers."""
+    rows = torch.tensor([[1.0, float(offer > 0)] for offer in range(len(statistics.count))]).double()
+    found = SharedRidge(statistics.gram, rows, pool, own).solve(statistics.moment).of(rows)
+    return found - found[:1]
+
+
 def test_effects_without_noise_are_recovered_exactly() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.cat([torch.ones(3000, 1), torch.randn(3000, 4, generator=generator)], dim=1).double()
@@ -71,9 +79,9 @@ def test_effects_without_noise_are_recovered_exactly() -> None:
     statistics = Statistics.empty(3, 5)
     for part in torch.arange(3000).tensor_split(4):
         statistics.add(x[part], action[part], outcome[part])
-    found = pooled_effects(statistics, pool=1e-6, own=1e-6)
+    found = effects_of(statistics, pool=1e-6, own=1e-6)
     torch.testing.assert_close(found, effects, atol=1e-4, rtol=0)
-    assert (found[0] == 0).all() and statistics.count.sum() == 3000
+    assert statistics.count.sum() == 3000
 
 
 def test_an_offer_with_little_data_leans_on_the_mean_of_all_offers() -> None:
@@ -82,7 +90,7 @@ def test_an_offer_with_little_data_leans_on_the_mean_of_all_offers() -> None:
     for offer, (count, net) in enumerate([(1000, 0.0), (1000, 2.0), (1000, 2.0), (2, -50.0)]):
         outcome = torch.full((count, 2), net, dtype=torch.float64)
         statistics.add(ones[:count], torch.full((count,), offer), outcome)
-    effect = pooled_effects(statistics, pool=1.0, own=100.0)[:, 0, 0]
+    effect = effects_of(statistics, pool=1.0, own=100.0)[:, 0, 0]
     assert abs(float(effect[1]) - 2.0) < 0.1
     assert 0.0 < float(effect[3]) < 2.0
 

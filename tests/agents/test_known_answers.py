@@ -11,27 +11,51 @@ from agents.best_single import BestSingleConfig
 from campaigns.decision import Context
 from tests.agents.market import ALLOWED, CAMPAIGN, COST, HORIZON, ExactMonitor, draw_context, make_world
 
+LEARNERS = (
+    "best_single",
+    "knapsack",
+    "knapsack_ahead",
+    "lin_ts",
+    "lin_ucb",
+    "neural_linear_ts",
+    "square_cb",
+    "bootstrap",
+    "ppo",
+)
 
-@pytest.mark.parametrize(("kind", "share"), [("knapsack", 0.95), ("lin_ts", 0.9), ("ppo", 0.9)])
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [
+        ("knapsack", 0.95),
+        ("knapsack_ahead", 0.95),
+        ("lin_ts", 0.9),
+        ("lin_ucb", 0.9),
+        ("neural_linear_ts", 0.9),
+        ("square_cb", 0.88),
+        ("bootstrap", 0.9),
+        ("ppo", 0.9),
+    ],
+)
 def test_a_learner_earns_nearly_all_that_can_be_earned(trained: Callable[[str], Any], kind: str, share: float) -> None:
     monitor = trained(kind).monitor
     assert monitor.values[-1] >= share * monitor.optimum()
 
 
-@pytest.mark.parametrize("kind", ["knapsack", "lin_ts", "ppo", "best_single"])
+@pytest.mark.parametrize("kind", LEARNERS)
 def test_a_learner_stands_above_no_offer_and_random(trained: Callable[[str], Any], kind: str) -> None:
     assert trained("random").monitor.values[-1] < trained("no_offer").monitor.values[-1] == 0.0
     assert trained(kind).monitor.values[-1] > 0.0
 
 
-@pytest.mark.parametrize("kind", ["knapsack", "lin_ts", "ppo", "best_single"])
+@pytest.mark.parametrize("kind", LEARNERS)
 def test_nobody_gets_an_offer_when_money_is_dear(trained: Callable[[str], Any], kind: str) -> None:
     context = draw_context(1000, seed=11)
     dear = Context(context.features, context.mask, torch.full((1000,), 2.9))
     assert float(trained(kind).policy.action_dist(dear)[:, 0].mean()) > 0.99
 
 
-@pytest.mark.parametrize("kind", ["knapsack", "lin_ts", "ppo"])
+@pytest.mark.parametrize("kind", LEARNERS[1:])
 def test_the_signal_decides_between_the_two_offers_that_pay(trained: Callable[[str], Any], kind: str) -> None:
     signal = torch.tensor([-0.9, -0.6, 0.6, 0.9])
     features = torch.stack([signal, torch.zeros(4), torch.ones(4)], dim=1)

@@ -19,7 +19,7 @@ from campaigns.errors import InputError
 from envs.campaign import CampaignEnv, CampaignVectorEnv
 from envs.fitted import read_environment, write_environment
 from envs.registration import ID
-from envs.world import Episode, PriceRange, World, begin, draw_prices, observe, take_step
+from envs.world import Episode, PriceRange, World, begin, draw_prices, draw_worlds, observe, take_step
 from simulators.market import Outcome
 from simulators.priors import EffectPriors
 from simulators.reference import reference_pool, reference_terms, reference_world
@@ -341,3 +341,17 @@ def test_a_written_environment_comes_back_and_lives_the_same_weeks(tmp_path: Pat
     registered = gymnasium.make_vec(ID, num_envs=5, run=str(tmp_path / "run")).unwrapped
     first, again = lived(CampaignVectorEnv(5, back), 7, episodes=1), lived(registered, 7, episodes=1)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("n", [4096, 50, 1])
+def test_runs_of_customers_share_a_member_and_every_draw_comes_as_often(n: int, world: World) -> None:
+    generator, members = torch.Generator().manual_seed(2), world.market.response.n_members
+    drawn = [draw_worlds(world.market, n, generator, "cpu") for _ in range(400_000 // n if n > 1 else 9000)]
+    draws, alike = torch.cat([draw for draw, _ in drawn]), drawn[0][1]
+    assert n % alike == 0
+    runs = draws.view(-1, alike) % members
+    assert (runs == runs[:, :1]).all()
+    share = torch.bincount(draws, minlength=world.market.effects.n_draws) / len(draws)
+    assert (share > 0).all()
+    by_member = torch.bincount(runs[:, 0], minlength=members) / len(runs)
+    torch.testing.assert_close(by_member, torch.full((members,), 1.0 / members), atol=0.05, rtol=0)

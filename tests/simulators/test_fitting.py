@@ -32,7 +32,7 @@ from simulators.redemption import FALLBACK, RedemptionModel, TargetedCampaigns, 
 from simulators.reference import CATEGORIES, reference_pool, reference_terms, reference_world
 from simulators.response import Family, ResponseModel
 from simulators.shopping import draw_noise, shop, spend_given_visit
-from simulators.visit import category_shares, promo_share
+from simulators.visit import appetite, category_shares, promo_share
 from simulators.worlds import (
     MarketConfig,
     MarketTerms,
@@ -71,7 +71,7 @@ def shopping_by_the_truth(n: int, weeks: int, seed: int) -> CategoryWeeks:
         noise = draw_noise(n, len(CATEGORIES), generator)
         bought = shop(TRUTH.visit, truth, noise)
         spend = bought.spend * bought.visited
-        shares = category_shares(TRUTH.visit, sight.wallet.taste, bought.spend, noise.categories)
+        shares = category_shares(TRUTH.visit, appetite(TRUTH.visit, sight.wallet.taste), bought.spend, noise.categories)
         habit = sight.features[:, FEATURES.index("promo_share")]
         promo = spend * promo_share(TRUTH.visit, habit, bought.spend, noise.promo)
         week = torch.full((n,), len(parts))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from campaigns.offers import Catalog
+from history.features import features
 from history.state import State
 from simulators.market import Horizon, Market, Outcome, look, open_market, step, terminal_value
 from simulators.observation import Observer
@@ -264,3 +265,12 @@ def test_a_week_runs_on_a_device_without_values(market: Market, pool: State) -> 
     )
     total = see_and_live(there, observer, state, action, noise, torch.ones(n, device="meta"))
     assert total.device.type == "meta"
+
+
+def test_rows_that_share_a_member_need_only_that_one(market: Market, pool: State) -> None:
+    seen = features(pool.take(torch.arange(24)))
+    member = torch.tensor([1, 0, 1, 2])
+    alone = market.response.baseline(seen, member.repeat_interleave(6))
+    together = market.response.baseline(seen, member)
+    for one, other in zip(vars(alone).values(), vars(together).values(), strict=True):
+        torch.testing.assert_close(one, other)

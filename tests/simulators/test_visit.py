@@ -13,6 +13,7 @@ from simulators.shocks import Level, Surprises, WeekShocks, fit_shocks, no_shock
 from simulators.shopping import draw_noise, expected_spend, shop, spend_given_visit, with_traits
 from simulators.visit import (
     VisitModel,
+    appetite,
     category_chance,
     category_shares,
     count_quantile,
@@ -43,7 +44,7 @@ def visits_of(residual: Tensor, seed: int = 2) -> Visits:
     spend = torch.exp(3.5 + 0.8 * torch.randn(n, generator=luck))
     habit = torch.rand(n, generator=luck)
     promo = promo_share(TRUE, habit, spend, torch.randn(n, generator=luck))
-    shares = category_shares(TRUE, taste, spend, torch.rand(n, K, generator=luck))
+    shares = category_shares(TRUE, appetite(TRUE, taste), spend, torch.rand(n, K, generator=luck))
     shares = torch.where(shares < 1e-4, torch.zeros_like(shares), shares)
     return Visits(residual, spend, promo, habit, taste, spend.unsqueeze(1) * shares)
 
@@ -142,9 +143,9 @@ def test_shares_of_categories_sum_to_1_and_are_bought_as_often_as_their_chance()
     luck, n = generator(9), 100_000
     taste = tastes(1, luck).expand(n, -1)
     spend = torch.full((n,), 40.0)
-    shares = category_shares(TRUE, taste, spend, torch.rand(n, K, generator=luck))
+    shares = category_shares(TRUE, appetite(TRUE, taste), spend, torch.rand(n, K, generator=luck))
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(n))
-    chance = category_chance(TRUE, taste, spend)[0]
+    chance = category_chance(TRUE, appetite(TRUE, taste), spend)[0]
     nothing = (1 - chance).prod()  # then the spend is divided as if all were bought
     assert torch.allclose((shares > 1e-4).float().mean(dim=0), chance + nothing, atol=0.01)
 

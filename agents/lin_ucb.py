@@ -1,0 +1,74 @@
+"""Linear upper confidence bounds: whatever could still be best gets its chance.
+
+Reference:
+    Li et al., "A Contextual-Bandit Approach to Personalized News Article Recommendation", WWW 2010.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from agents.decide import best_allowed, certain
+from agents.linear_agent import Explorer, LinearAgent
+from agents.linear_model import LinearScores
+from agents.online import OnlineConfig
+from campaigns.decision import Context, ObservationLayout
+
+
+@dataclass
+class LinUCBConfig(OnlineConfig):
+    """Linear upper confidence bounds on credited net margin and cost."""
+
+    kind: ClassVar[str] = "lin_ucb"
+
+    width: float = 1.0
+    """Standard deviations that are added to an offer's expected score."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require("width", self.width >= 0, "it must be 0 or more")
+
+    def build(self) -> LinearAgent:
+        return LinearAgent(self, Explorer(choose=self._choose, policy=self._policy))
+
+    def _choose(
+        self, scores: LinearScores, context: Context[Tensor], learned: int, generator: torch.Generator
+    ) -> Tensor:
+        if not learned:  # all bounds are alike: without chance, everybody would get the first offer
+            return context.mask.float().multinomial(1, generator=generator).squeeze(1)
+        return highest_bound(scores, context, self.width)
+
+    def _policy(self, scores: LinearScores, meta: dict[str, Any], learned: int, seed: int) -> "LinUCBPolicy":
+        return LinUCBPolicy(scores, meta)
+
+
+class LinUCBPolicy:
+    """Gives each customer the allowed offer with the highest upper bound of net - λ cost."""
+
+    kind: ClassVar[str] = LinUCBConfig.kind
+
+    def __init__(self, scores: LinearScores, meta: Mapping[str, Any]) -> None:
+        self._scores, self._meta = scores, dict(meta)
+        self._width = float(meta["config"]["width"])
+
+    def action_dist(self, context: Context[Tensor]) -> Tensor:
+        return certain(highest_bound(self._scores, context, self._width), context.mask.shape[1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._scores.tensors()
+
+    def meta(self) -> dict[str, Any]:
+        return dict(self._meta)
+
+    @classmethod
+    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        return cls(LinearScores(layout, meta["model"], tensors), meta)
+
+
+def highest_bound(scores: LinearScores, context: Context[Tensor], width: float) -> Tensor:
+    """Return the allowed offer with the highest mean plus `width` deviations, shape (n,)."""
+    mean, deviation = scores.scores(context)
+    return best_allowed(mean + width * deviation, context.mask)
