@@ -146,7 +146,7 @@ class TuneConfig:
     startup: int = 5  # trials before anything is pruned, and before the sampler learns from earlier ones
     warmup: int = 0  # customer-weeks of a trial before it may be pruned
     space: dict[str, Any] = field(default_factory=dict)
-    """Ranges by setting: `+tune.space={learning_rate: {low: 1e-4, high: 1e-2, log: true}, hidden: {choices: [...]}}`."""
+    """Ranges by setting: `+tune.space={learning_rate: {low: 1e-4, high: 1e-2, log: true}, epochs: {choices: [2]}}`."""
 
     def __post_init__(self) -> None:
         if self.trials < 1 or self.jobs < 1:

@@ -26,11 +26,11 @@ from experiments.train import run_train, train_step
 from experiments.tuned import write_summary
 
 Space = Mapping[str, Mapping[str, Any]]
-BANDIT_SPACE: dict[str, Any] = {
+BANDIT_SPACE: Space = {
     "ridge": {"low": 1.0, "high": 1000.0, "log": True},
     "noise_usd": {"low": 0.3, "high": 10.0, "log": True},
 }
-KNAPSACK_SPACE: dict[str, Any] = {
+KNAPSACK_SPACE: Space = {
     "explore": {"low": 0.1, "high": 0.6},
     "pool": {"low": 1.0, "high": 1000.0, "log": True},
     "own": {"low": 10.0, "high": 10000.0, "log": True},
