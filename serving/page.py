@@ -21,6 +21,11 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
         title: Its heading.
         sections: What it shows, in order.
     """
+    write_text(path, sections_environment().get_template(TEMPLATE).render(title=title, sections=sections))
+
+
+def sections_environment() -> Environment:
+    """Return the templates, with what `parts.html.j2` needs to show a section."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -30,4 +35,4 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
     )
     environment.filters["svg"] = Markup
     environment.tests["heading"] = lambda part: isinstance(part, Heading)
-    write_text(path, environment.get_template(TEMPLATE).render(title=title, sections=sections))
+    return environment

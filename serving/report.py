@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from history.artifacts import write_text
 from serving import charts, summary
 from serving.figures import Chart
+from serving.page import sections_environment
 from serving.report_data import ReportData
-from serving.section import Heading
 from serving.words import decimal, money, percent, signed_money
 
 TEMPLATE: Final = "report.html.j2"
@@ -49,13 +47,7 @@ def write_report(data: ReportData, path: Path) -> None:
 
 def render(data: ReportData) -> str:
     """Return the report as HTML that loads nothing and runs no script."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = sections_environment()
     environment.filters |= {
         "money": money,
         "signed_money": signed_money,
@@ -63,9 +55,7 @@ def render(data: ReportData) -> str:
         "percent": percent,
         "interval": summary.interval,
         "named": charts.named,
-        "svg": Markup,
     }
-    environment.tests["heading"] = lambda part: isinstance(part, Heading)
     return environment.get_template(TEMPLATE).render(_view(data))
 
 
