@@ -7,16 +7,23 @@ Reference:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from agents.agent import LearningWorld, Monitor, TrainedPolicy
-from agents.decide import Placed, best_allowed
+from agents.decide import Placed, best_allowed, shares_of
 from agents.episode import Decisions
 from agents.linear_agent import plain
-from agents.linear_model import coefficient_tensors, columns_of, names_of, place_coefficients, with_price
+from agents.linear_model import (
+    CoefficientPolicy,
+    coefficient_tensors,
+    columns_of,
+    names_of,
+    place_coefficients,
+    with_price,
+)
 from agents.online import OnlineConfig, learn_online
 from agents.regression import Basis, Memory, Statistics, squares
 from agents.shared import Coefficients, SharedRidge, offer_rows
@@ -44,7 +51,7 @@ class BootstrapConfig(OnlineConfig):
         return BootstrapAgent(self)
 
 
-class BootstrapPolicy:
+class BootstrapPolicy(CoefficientPolicy):
     """Gives each allowed offer the share of the ensemble that thinks it the best."""
 
     kind: ClassVar[str] = BootstrapConfig.kind
@@ -52,10 +59,9 @@ class BootstrapPolicy:
     def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Place the members' `shared` (members, described, p, 2), `own` (members, offers, p, 2) and `pairs`."""
         columns = columns_of(layout, meta["model"])
-        self._written = {name: tensors[name] for name in ("shared", "own", "pairs")}
+        super().__init__(layout, meta, tensors)
         mean, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
         self._placed = Placed({"mean": mean, "pairs": tensors["pairs"], "columns": columns})
-        self._meta = dict(meta)
 
     def best(self, context: Context[Tensor]) -> Tensor:
         """Return each member's allowed offer of highest net - λ cost, shape (members, n)."""
@@ -67,20 +73,7 @@ class BootstrapPolicy:
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         best = self.best(context)
-        wins = torch.zeros(context.mask.shape, device=best.device)
-        for offer in best:
-            wins.scatter_add_(1, offer.unsqueeze(1), torch.ones_like(wins[:, :1]))
-        return wins / len(best)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return dict(self._written)
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
-
-    @classmethod
-    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(layout, meta, tensors)
+        return shares_of(best, len(best), context.mask)
 
 
 class BootstrapAgent:

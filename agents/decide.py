@@ -1,6 +1,6 @@
 """From scores to a distribution over allowed offers, and tensors that follow the data to its device."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -18,6 +18,14 @@ def certain(offer: Tensor, n_actions: int) -> Tensor:
     """Return the distribution that gives `offer`, shape (n,), all its weight; shape (n, n_actions), float32."""
     dist = torch.zeros(len(offer), n_actions, device=offer.device)
     return dist.scatter_(1, offer.unsqueeze(1), 1.0)
+
+
+def shares_of(choices: Iterable[Tensor], count: int, mask: Tensor) -> Tensor:
+    """Return how often each offer comes in `count` choices, each of shape (n,); shape of `mask`, (n, n_actions)."""
+    wins = torch.zeros(mask.shape, device=mask.device)
+    for offer in choices:
+        wins.scatter_add_(1, offer.unsqueeze(1), torch.ones_like(wins[:, :1]))
+    return wins / count
 
 
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ are the best that the budget can buy (`campaigns.allocation` finds it for one we
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from agents.agent import Agent, LearningWorld, Monitor
 from agents.decide import Placed, best_allowed, certain
 from agents.episode import Decide, Decisions, decisions, episode_seed, play
-from agents.linear_model import columns_of, names_of, place_coefficients
+from agents.linear_model import CoefficientPolicy, columns_of, names_of, place_coefficients
 from agents.regression import Basis, Statistics, products, squares
 from agents.shared import SharedRidge, offer_rows
 from campaigns.decision import Context, ObservationLayout
@@ -56,7 +56,7 @@ class KnapsackConfig:
         return KnapsackAgent(self)
 
 
-class KnapsackPolicy:
+class KnapsackPolicy(CoefficientPolicy):
     """Gives each customer the allowed offer with the highest net - λ cost; "no offer" scores 0."""
 
     kind: ClassVar[str] = KnapsackConfig.kind
@@ -73,10 +73,9 @@ class KnapsackPolicy:
             InputError: The layout is another one than the model can serve.
         """
         columns = columns_of(layout, meta["model"])
-        self._written = {name: tensors[name] for name in ("shared", "own", "pairs")}
+        super().__init__(layout, meta, tensors)
         level, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
         self._placed = Placed({"effects": level - level[:1], "pairs": tensors["pairs"], "columns": columns})
-        self._meta = dict(meta)
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return expected net margin and cost of each offer against no offer [USD], each (n, n_actions)."""
@@ -88,16 +87,6 @@ class KnapsackPolicy:
         net, cost = self.predict(context.features)
         score = net - context.price.unsqueeze(1) * cost
         return certain(best_allowed(score, context.mask), score.shape[1])
-
-    def tensors(self) -> dict[str, Tensor]:
-        return dict(self._written)
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
-
-    @classmethod
-    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(layout, meta, tensors)
 
 
 class KnapsackAgent:

@@ -12,7 +12,7 @@ Reference:
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from agents.agent import LearningWorld, Monitor
 from agents.decide import Placed, best_allowed, certain
 from agents.episode import Episode, credited, episode_seed, play
 from agents.knapsack import KnapsackConfig, explorer, strongest_features
-from agents.linear_model import columns_of, names_of, place_coefficients
+from agents.linear_model import CoefficientPolicy, columns_of, names_of, place_coefficients
 from agents.regression import Basis, Statistics, products, squares
 from agents.shared import Coefficients, SharedRidge, offer_rows
 from campaigns.decision import Context, ObservationLayout
@@ -50,19 +50,19 @@ class KnapsackAheadConfig(KnapsackConfig):
         return KnapsackAheadAgent(self)
 
 
-class KnapsackAheadPolicy:
+class KnapsackAheadPolicy(CoefficientPolicy):
     """Gives each customer the allowed offer with the highest long-run net - λ cost."""
 
     kind: ClassVar[str] = KnapsackAheadConfig.kind
+    kept: ClassVar[tuple[str, ...]] = ("shared", "own", "pairs", "prices")
 
     def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Place `shared` (prices, described, p, 2) and `own` (prices, offers, p, 2), their `pairs` and `prices`."""
         columns = columns_of(layout, meta["model"])
-        self._written = {name: tensors[name] for name in ("shared", "own", "pairs", "prices")}
+        super().__init__(layout, meta, tensors)
         level, _ = place_coefficients(layout, meta["model"], tensors["shared"], tensors["own"])
         kept = {name: tensors[name] for name in ("pairs", "prices")}
         self._placed = Placed(kept | {"effects": level - level[:, :1], "columns": columns})
-        self._meta = dict(meta)
 
     def predict(self, features: Tensor, price: Tensor) -> tuple[Tensor, Tensor]:
         """Return long-run net margin and cost of each offer against none [USD], each (n, n_actions), at λ of (n,)."""
@@ -79,16 +79,6 @@ class KnapsackAheadPolicy:
         net, cost = self.predict(context.features, context.price)
         score = net - context.price.unsqueeze(1) * cost
         return certain(best_allowed(score, context.mask), score.shape[1])
-
-    def tensors(self) -> dict[str, Tensor]:
-        return dict(self._written)
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
-
-    @classmethod
-    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(layout, meta, tensors)
 
 
 def hat_weights(price: Tensor, knots: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from agents.decide import Placed, best_allowed
-from agents.linear_agent import Explorer, LinearAgent
+from agents.decide import Placed, best_allowed, shares_of
+from agents.linear_agent import Explorer, LinearAgent, LinearPolicy
 from agents.linear_model import LinearScores
 from agents.online import OnlineConfig
 from campaigns.decision import Context, ObservationLayout
@@ -39,26 +39,19 @@ class LinTSConfig(OnlineConfig):
         return LinTSPolicy(scores, meta | {"seed": seed})
 
 
-class LinTSPolicy:
+class LinTSPolicy(LinearPolicy):
     """Gives each allowed offer the probability that it is the best, by a fixed set of posterior draws."""
 
     kind: ClassVar[str] = LinTSConfig.kind
 
     def __init__(self, scores: LinearScores, meta: Mapping[str, Any], offers: tuple[str, ...] | None = None) -> None:
         """Keep the scores; the draws are the same for every customer, and depend on the offers' names alone."""
-        self._scores, self._meta = scores, dict(meta)
+        super().__init__(scores, meta)
         names = offers or tuple(meta["model"]["offers"])
-        noise = [fixed_noise(name, int(meta["config"]["draws"]), int(meta["seed"])) for name in names]
-        self._placed = Placed({"noise": torch.stack(noise, dim=1)})
+        self._placed = Placed({"noise": fixed_noise_of(names, meta)})
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         return win_shares(*self._scores.scores(context), self._placed.on(context.mask.device)["noise"], context.mask)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return self._scores.tensors()
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
 
     @classmethod
     def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
@@ -73,11 +66,13 @@ def win_shares(mean: Tensor, deviation: Tensor, noise: Tensor, mask: Tensor) -> 
         noise: Standard normal draws, shape (draws, n_actions).
         mask: True where an offer is allowed, shape (n, n_actions).
     """
-    wins = torch.zeros_like(mean)
-    for draw in noise:
-        best = best_allowed(mean + deviation * draw, mask)
-        wins.scatter_add_(1, best.unsqueeze(1), torch.ones_like(wins[:, :1]))
-    return wins / len(noise)
+    best = (best_allowed(mean + deviation * draw, mask) for draw in noise)
+    return shares_of(best, len(noise), mask)
+
+
+def fixed_noise_of(offers: tuple[str, ...], meta: Mapping[str, Any]) -> Tensor:
+    """Return the draws of a policy's offers by the draws and the seed of its meta, shape (draws, n_actions)."""
+    return torch.stack([fixed_noise(name, int(meta["config"]["draws"]), int(meta["seed"])) for name in offers], dim=1)
 
 
 def fixed_noise(offer: str, draws: int, seed: int) -> Tensor:

@@ -6,16 +6,16 @@ Reference:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from agents.decide import best_allowed, certain
-from agents.linear_agent import Explorer, LinearAgent
+from agents.linear_agent import Explorer, LinearAgent, LinearPolicy
 from agents.linear_model import LinearScores
 from agents.online import OnlineConfig
-from campaigns.decision import Context, ObservationLayout
+from campaigns.decision import Context
 
 
 @dataclass
@@ -45,27 +45,17 @@ class LinUCBConfig(OnlineConfig):
         return LinUCBPolicy(scores, meta)
 
 
-class LinUCBPolicy:
+class LinUCBPolicy(LinearPolicy):
     """Gives each customer the allowed offer with the highest upper bound of net - λ cost."""
 
     kind: ClassVar[str] = LinUCBConfig.kind
 
     def __init__(self, scores: LinearScores, meta: Mapping[str, Any]) -> None:
-        self._scores, self._meta = scores, dict(meta)
+        super().__init__(scores, meta)
         self._width = float(meta["config"]["width"])
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         return certain(highest_bound(self._scores, context, self._width), context.mask.shape[1])
-
-    def tensors(self) -> dict[str, Tensor]:
-        return self._scores.tensors()
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
-
-    @classmethod
-    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(LinearScores(layout, meta["model"], tensors), meta)
 
 
 def highest_bound(scores: LinearScores, context: Context[Tensor], width: float) -> Tensor:

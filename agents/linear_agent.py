@@ -1,8 +1,8 @@
 """The learner behind the linear bandits: beliefs from sufficient statistics, refreshed after every episode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -30,6 +30,23 @@ class Explorer:
 
     choose: Callable[[LinearScores, Context[Tensor], int, torch.Generator], Tensor]
     policy: Callable[[LinearScores, dict[str, Any], int, int], TrainedPolicy]
+
+
+class LinearPolicy:
+    """What the policies of linear bandits share: scores, and the way to write them down and back."""
+
+    def __init__(self, scores: LinearScores, meta: Mapping[str, Any]) -> None:
+        self._scores, self._meta = scores, dict(meta)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self._scores.tensors()
+
+    def meta(self) -> dict[str, Any]:
+        return dict(self._meta)
+
+    @classmethod
+    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        return cls(LinearScores(layout, meta["model"], tensors), meta)
 
 
 class LinearAgent:

@@ -1,7 +1,7 @@
 """A linear model as data, and placed before a catalog: offers that it learned, and offers that it never made."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -75,6 +75,29 @@ def with_price(x: Tensor, features: Tensor, price: Tensor) -> Tensor:
     """
     logarithm = torch.log1p(price).unsqueeze(1).to(x.dtype)
     return torch.cat([x, logarithm, logarithm.square(), logarithm * features.to(x.dtype).clamp(-CLIP, CLIP)], dim=1)
+
+
+class CoefficientPolicy:
+    """What policies on shared and own coefficients have in common: what they keep, and the way to write it down.
+
+    A subclass names in `kept` the tensors that it is made of, and takes (layout, meta, tensors).
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ("shared", "own", "pairs")
+
+    def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self._written = {name: tensors[name] for name in self.kept}
+        self._meta = dict(meta)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return dict(self._written)
+
+    def meta(self) -> dict[str, Any]:
+        return dict(self._meta)
+
+    @classmethod
+    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        return cls(layout, meta, tensors)
 
 
 class LinearScores:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents.agent import LearningWorld, Monitor, TrainedPolicy
 from agents.decide import Placed
 from agents.episode import Decisions
-from agents.lin_ts import draw_best, fixed_noise, win_shares
+from agents.lin_ts import draw_best, fixed_noise_of, win_shares
 from agents.linear_agent import plain
 from agents.linear_model import LinearScores, columns_of, names_of, with_price, written
 from agents.online import OnlineConfig, learn_online
@@ -90,8 +90,7 @@ class NeuralLinearTSPolicy:
         hidden = [f"hidden_{i}" for i in range(len(tensors["weight_1"]))]
         inner = ObservationLayout(tuple(hidden), layout.action_names, layout.offers)
         self._scores = LinearScores(inner, dict(meta["model"]) | {"features": hidden}, tensors)
-        noise = [fixed_noise(name, int(meta["config"]["draws"]), int(meta["seed"])) for name in layout.action_names]
-        self._noise = Placed({"noise": torch.stack(noise, dim=1)})
+        self._noise = Placed({"noise": fixed_noise_of(layout.action_names, meta)})
         self._meta = dict(meta)
 
     def scores(self, context: Context[Tensor]) -> tuple[Tensor, Tensor]:

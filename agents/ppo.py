@@ -231,7 +231,8 @@ class _Watch(BaseCallback):
         if isinstance(self.model, DevicePPO):
             buffer = self.model.rollout_buffer
             choice, action = buffer.choice, buffer.action
-            sums = {name: float(value) for name, value in self.model.figures.items()}
+            read = torch.stack(list(self.model.figures.values())).tolist()
+            sums = dict(zip(self.model.figures, read, strict=True))
             self.logger.record("rollout/reward_usd_per_customer_week", sums.pop("reward") / weeks)
             for name, value in sums.items():
                 unit = "" if name == "violations" else "_usd"

@@ -6,16 +6,16 @@ Reference:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from agents.decide import best_allowed
-from agents.linear_agent import Explorer, LinearAgent
+from agents.linear_agent import Explorer, LinearAgent, LinearPolicy
 from agents.linear_model import LinearScores
 from agents.online import OnlineConfig
-from campaigns.decision import Context, ObservationLayout
+from campaigns.decision import Context
 
 
 @dataclass
@@ -47,27 +47,17 @@ class SquareCBConfig(OnlineConfig):
         return float(self.scale * (learned + 1) ** 0.5)
 
 
-class SquareCBPolicy:
+class SquareCBPolicy(LinearPolicy):
     """Gives each allowed offer a probability that falls with its gap to the best one."""
 
     kind: ClassVar[str] = SquareCBConfig.kind
 
     def __init__(self, scores: LinearScores, meta: Mapping[str, Any]) -> None:
-        self._scores, self._meta = scores, dict(meta)
+        super().__init__(scores, meta)
         self._greed = float(meta["greed"])
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         return gap_weighted(self._scores, context, self._greed)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return self._scores.tensors()
-
-    def meta(self) -> dict[str, Any]:
-        return dict(self._meta)
-
-    @classmethod
-    def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        return cls(LinearScores(layout, meta["model"], tensors), meta)
 
 
 def gap_weighted(scores: LinearScores, context: Context[Tensor], greed: float) -> Tensor:
