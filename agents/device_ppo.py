@@ -2,8 +2,8 @@
 
 The interface is SB3's: policies, callbacks, logger, schedules. The loss, its statistics and its stopping rule are SB3's
 too. What is gone is the way of every observation through numpy, the loop over environments whose episode was cut off,
-and every look at a value within a rollout or an update: once per iteration the host reads how many choices there were,
-and once what is logged.
+and every look at a value within a rollout or an update: between the two the host reads how many choices there were and
+what is logged.
 
 Reference:
     Schulman et al., "Proximal Policy Optimization Algorithms", arXiv:1707.06347, 2017.
