@@ -8,17 +8,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from agents.decide import Placed, best_allowed, certain, masked_log_softmax
+from agents.linear_model import columns_of, place_coefficients
 from campaigns.decision import Context, ObservationLayout
 
 
-def network_input(context: Context[Tensor]) -> Tensor:
-    """Return what a network sees, not the mask: features, log(1 + λ), and their products; shape (n, 2 n_features + 1).
+def network_input(features: Tensor, price: Tensor) -> Tensor:
+    """Return what a network sees: features, log(1 + λ), and their products; shape (n, 2 n_features + 1).
 
     What an offer is worth falls by λ times its cost, which differs by customer: the products put that within reach of
     the first layer.
     """
-    price = torch.log1p(context.price).unsqueeze(1)
-    return torch.cat([context.features, price, context.features * price], dim=1)
+    logarithm = torch.log1p(price).unsqueeze(1)
+    return torch.cat([features, logarithm, features * logarithm], dim=1)
 
 
 class ActorPolicy:
@@ -26,32 +27,41 @@ class ActorPolicy:
 
     kind: ClassVar[str] = "ppo"
 
-    def __init__(self, layers: Mapping[str, Tensor], greedy: bool, meta: Mapping[str, Any]) -> None:
-        """Keep the layers `weight_0`, `bias_0`, `weight_1`, ...; each weight has shape (out, in)."""
-        self._greedy = greedy
-        self._placed = Placed(layers)
-        self._depth = len(layers) // 2
-        self._meta = dict(meta)
+    def __init__(self, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Place a network before a layout's offers, also before some that it was not trained on.
+
+        Args:
+            layout: Whose offers.
+            meta: Of the training: "model" as `names_of` says it, and "greedy".
+            tensors: Hidden layers `weight_0`, `bias_0`, `weight_1`, ..., each weight of shape (out, in), and the parts
+                of the last one, `shared` and `own` (`offer_head.OfferHead`).
+
+        Raises:
+            InputError: The layout is another one than the network can serve.
+        """
+        self._tensors, self._meta = dict(tensors), dict(meta)
+        self._greedy = bool(meta["greedy"])
+        self._depth = len(tensors) // 2 - 1
+        columns = columns_of(layout, meta["model"])
+        last, _ = place_coefficients(layout, meta["model"], tensors["shared"].unsqueeze(2), tensors["own"].unsqueeze(2))
+        self._placed = Placed(self._tensors | {"columns": columns, "last": last.squeeze(2)})
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:
-        layers = self._placed.on(context.features.device)
-        hidden = network_input(context)
-        for i in range(self._depth - 1):
-            hidden = torch.tanh(functional.linear(hidden, layers[f"weight_{i}"], layers[f"bias_{i}"]))
-        last = self._depth - 1
-        logits = functional.linear(hidden, layers[f"weight_{last}"], layers[f"bias_{last}"])
+        data = self._placed.on(context.features.device)
+        hidden = network_input(context.features.index_select(1, data["columns"]), context.price)
+        for i in range(self._depth):
+            hidden = torch.tanh(functional.linear(hidden, data[f"weight_{i}"], data[f"bias_{i}"]))
+        logits = functional.linear(hidden, data["last"][:, :-1], data["last"][:, -1])
         if self._greedy:
             return certain(best_allowed(logits, context.mask), logits.shape[1])
         return masked_log_softmax(logits, context.mask).exp()
 
     def tensors(self) -> dict[str, Tensor]:
-        return self._placed.data()
+        return dict(self._tensors)
 
     def meta(self) -> dict[str, Any]:
-        return self._meta | {"greedy": self._greedy}
+        return dict(self._meta)
 
     @classmethod
     def restore(cls, layout: ObservationLayout, meta: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
-        depth = len(meta["config"]["hidden"]) + 1
-        names = [f"{part}_{i}" for i in range(depth) for part in ("weight", "bias")]
-        return cls({name: tensors[name] for name in names}, bool(meta["greedy"]), meta)
+        return cls(layout, meta, tensors)

@@ -5,11 +5,11 @@ machine, so it is measured, not assumed.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from campaigns.errors import InputError
@@ -20,6 +20,15 @@ everything else in float32. tf32: matrix products in TensorFloat-32 (GPU). compi
 a GPU."""
 ROUNDS: Final = 5
 """Interleaved rounds in which kernels are timed."""
+
+
+class Layer(Protocol):
+    """A linear layer: weight, shape (out, in), and bias, shape (out,)."""
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def bias(self) -> Tensor: ...
 
 
 class _TanhStack(torch.autograd.Function):
@@ -53,21 +62,21 @@ def _fused_linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) ->
     return y
 
 
-def tanh_stack(x: Tensor, layers: list[nn.Linear]) -> Tensor:
+def tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Return a tanh network's last linear output, shape (n, out of the last layer)."""
     for layer in layers[:-1]:
         x = torch.tanh(functional.linear(x, layer.weight, layer.bias))
     return functional.linear(x, layers[-1].weight, layers[-1].bias)
 
 
-def fused_tanh_stack(x: Tensor, layers: list[nn.Linear]) -> Tensor:
+def fused_tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Return what `tanh_stack` returns, where `fused_works`; `x` gets no gradient."""
     parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
     found: Tensor = _TanhStack.apply(x, *parameters)  # type: ignore[no-untyped-call]
     return found
 
 
-def bf16_tanh_stack(x: Tensor, layers: list[nn.Linear]) -> Tensor:
+def bf16_tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Return what `tanh_stack` returns, multiplied in bfloat16, as float32."""
     with torch.autocast(x.device.type, dtype=torch.bfloat16):
         return tanh_stack(x, layers).float()
@@ -89,11 +98,11 @@ def check_kernel(name: str, device: torch.device) -> None:
         )
 
 
-def stack_of(name: str) -> Callable[[Tensor, list[nn.Linear]], Tensor]:
+def stack_of(name: str) -> Callable[[Tensor, Sequence[Layer]], Tensor]:
     """Return the function that evaluates a network under a kernel, and set up torch for it."""
     torch.backends.cuda.matmul.fp32_precision = "tf32" if name == "tf32" else "none"
     if name == "compiled":
-        compiled: Callable[[Tensor, list[nn.Linear]], Tensor] = torch.compile(tanh_stack, mode="reduce-overhead")
+        compiled: Callable[[Tensor, Sequence[Layer]], Tensor] = torch.compile(tanh_stack, mode="reduce-overhead")
         return compiled
     return {"fused": fused_tanh_stack, "bf16": bf16_tanh_stack}.get(name, tanh_stack)
 

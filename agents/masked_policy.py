@@ -1,5 +1,6 @@
 """The actor-critic that PPO trains: reads λ from the observation, and never gives a forbidden offer any weight."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 
 from agents.actor import network_input
 from agents.decide import masked_log_softmax
-from agents.kernels import stack_of
+from agents.kernels import Layer, stack_of
+from agents.offer_head import OfferHead
 from campaigns.decision import ObservationLayout
 
 
@@ -24,13 +26,14 @@ class NetworkInput(BaseFeaturesExtractor):
         self._layout = layout
 
     def forward(self, observation: Tensor) -> Tensor:
-        return network_input(self._layout.split(observation))
+        seen = self._layout.split(observation)
+        return network_input(seen.features, seen.price)
 
 
 class MaskedActorCritic(ActorCriticPolicy):
     """SB3's actor-critic with the mask of the observation laid over its logits, wherever it samples or evaluates."""
 
-    action_net: nn.Linear
+    action_net: OfferHead
     value_net: nn.Linear
 
     def __init__(
@@ -52,6 +55,11 @@ class MaskedActorCritic(ActorCriticPolicy):
             features_extractor_kwargs={"layout": layout},
             **options,
         )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        self.action_net = OfferHead(self.mlp_extractor.latent_dim_pi, self._layout)
+        self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     def forward(self, obs: Tensor, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         values, log_dist = self._evaluate(obs)
@@ -78,14 +86,18 @@ class MaskedActorCritic(ActorCriticPolicy):
 
     def actor_tensors(self) -> dict[str, Tensor]:
         """Return copies of the actor's layers as `ActorPolicy` wants them."""
-        layers = self._actor_layers()
-        weights = {f"weight_{i}": layer.weight.detach().cpu().clone() for i, layer in enumerate(layers)}
-        return weights | {f"bias_{i}": layer.bias.detach().cpu().clone() for i, layer in enumerate(layers)}
+        found = {"shared": self.action_net.shared, "own": self.action_net.own}
+        for i, layer in enumerate(self._hidden_layers()):
+            found |= {f"weight_{i}": layer.weight, f"bias_{i}": layer.bias}
+        return {name: value.detach().cpu().clone() for name, value in found.items()}
 
-    def _actor_layers(self) -> list[nn.Linear]:
-        return [m for m in self.mlp_extractor.policy_net if isinstance(m, nn.Linear)] + [self.action_net]
+    def _hidden_layers(self) -> list[nn.Linear]:
+        return [m for m in self.mlp_extractor.policy_net if isinstance(m, nn.Linear)]
 
-    def _critic_layers(self) -> list[nn.Linear]:
+    def _actor_layers(self) -> Sequence[Layer]:
+        return [*self._hidden_layers(), self.action_net]
+
+    def _critic_layers(self) -> Sequence[Layer]:
         return [m for m in self.mlp_extractor.value_net if isinstance(m, nn.Linear)] + [self.value_net]
 
     def _seen(self, obs: Tensor) -> Tensor:

@@ -21,8 +21,10 @@ from agents.agent import LearningWorld, Monitor
 from agents.choice_buffer import ChoiceBuffer
 from agents.device_ppo import DevicePPO
 from agents.kernels import KERNELS, available, check_kernel, measure
+from agents.linear_model import names_of
 from agents.masked_policy import MaskedActorCritic
 from agents.tensor_env import NumpyBatch, TensorEnv
+from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
 
 
@@ -105,7 +107,7 @@ class PPOAgent:
         batch.seed(seed)
         model = self._model(world, batch, seed, rollout)
         model.set_logger(Logger(None, [_Figures(monitor)]))
-        watch = _Watch(self._config, monitor, total, world.layout.action_names)
+        watch = _Watch(self._config, monitor, total, world.layout)
         found = monitor.checkpoints.load() if monitor.checkpoints else None
         policy = model.policy
         assert isinstance(policy, MaskedActorCritic)
@@ -189,14 +191,14 @@ class _Figures(KVWriter):
 class _Watch(BaseCallback):
     """Reports progress and figures, validates every few rollouts, remembers the best, keeps checkpoints."""
 
-    def __init__(self, config: PPOConfig, monitor: Monitor, total: int, names: tuple[str, ...]) -> None:
+    def __init__(self, config: PPOConfig, monitor: Monitor, total: int, layout: ObservationLayout) -> None:
         super().__init__()
         self.notes: dict[str, Any] = {}
         """What else a checkpoint holds, and the trained policy says of its training."""
         self._config = config
         self._monitor = monitor
         self._total = total
-        self._names = names
+        self._layout = layout
         self._rollouts = 0
         self._fresh = True  # nothing was validated or kept of where we stand now
         self._best: tuple[float, ActorPolicy] | None = None
@@ -211,7 +213,7 @@ class _Watch(BaseCallback):
         self.notes = {"kernel": notes["kernel"]}
         self._rollouts = notes["rollouts"]
         layers = {n.removeprefix("best."): t for n, t in tensors.items() if n.startswith("best.")}
-        self._best = (notes["best"], ActorPolicy(layers, self._config.greedy, notes["best_meta"]))
+        self._best = (notes["best"], ActorPolicy(self._layout, notes["best_meta"], layers))
         self._fresh = False
 
     def _on_step(self) -> bool:
@@ -243,8 +245,8 @@ class _Watch(BaseCallback):
             choice, action = torch.from_numpy(kept.choice), torch.from_numpy(kept.actions[..., 0]).long()
             self.logger.record("rollout/reward_usd_per_customer_week", float(kept.rewards.mean()))
         self.logger.record("rollout/share_of_weeks_with_a_choice", float(choice.float().mean()))
-        made = torch.bincount(action[choice], minlength=len(self._names)).float()
-        for name, value in zip(self._names, (made / made.sum().clamp(min=1)).tolist(), strict=True):
+        made = torch.bincount(action[choice], minlength=self._layout.n_actions).float()
+        for name, value in zip(self._layout.action_names, (made / made.sum().clamp(min=1)).tolist(), strict=True):
             self.logger.record(f"rollout/share_of_choices/{name}", value)
         if torch.cuda.is_available():
             self.logger.record("time/device_memory_gib", torch.cuda.max_memory_allocated() / 2**30)
@@ -276,8 +278,14 @@ class _Watch(BaseCallback):
         self._monitor.checkpoints.save(self.num_timesteps, tensors, notes)
 
     def _policy(self, tensors: dict[str, Tensor]) -> ActorPolicy:
-        meta = {"config": plain(self._config), "step": self.num_timesteps, **self.notes}
-        return ActorPolicy(tensors, self._config.greedy, meta)
+        meta = {
+            "config": plain(self._config),
+            "model": names_of(self._layout),
+            "greedy": self._config.greedy,
+            "step": self.num_timesteps,
+            **self.notes,
+        }
+        return ActorPolicy(self._layout, meta, tensors)
 
 
 def plain(config: PPOConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -53,6 +54,8 @@ class Shop(Market):
     def __init__(self, n: int, offers: Catalog) -> None:
         self.offers, self.layout = offers, layout_of(offers)
         super().__init__(n)
+        self.single_observation_space = gym.spaces.Box(-np.inf, np.inf, (self.layout.width,), np.float32)
+        self.single_action_space = gym.spaces.Discrete(offers.n)
         self.rows = np.zeros((n, self.layout.width), np.float32)
 
     def step(self, actions: Any) -> Any:
@@ -75,9 +78,9 @@ class Shop(Market):
         return self.rows
 
 
-class Unscored(ExactMonitor):
+class LatestIsBest(ExactMonitor):
     def validate(self, policy: Any, step: int) -> float:
-        return 0.0
+        return float(step)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +94,9 @@ def learned() -> Callable[[str], Any]:
             settings: dict[str, Any] = {"steps": 60_000, "credit_weeks": 1}
             if kind == "neural_linear_ts":
                 settings |= {"steps": 30_000, "learn_every": 1, "minibatch": 256}
-            policies[kind] = AGENTS[kind](**settings).build().learn(world, 3, Unscored())
+            if kind == "ppo":
+                settings = {"steps": 300_000, "validate_every": 1000}
+            policies[kind] = AGENTS[kind](**settings).build().learn(world, 3, LatestIsBest())
         return policies[kind]
 
     return learn
@@ -126,7 +131,9 @@ def test_the_score_of_a_new_offer_lies_between_its_neighbours(
         torch.testing.assert_close(score[:, NEW], truth[:, NEW], atol=0.12, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["lin_ts", "lin_ucb", "square_cb", "bootstrap", "neural_linear_ts", "knapsack_ahead"])
+@pytest.mark.parametrize(
+    "kind", ["lin_ts", "lin_ucb", "square_cb", "bootstrap", "neural_linear_ts", "knapsack_ahead", "ppo"]
+)
 def test_a_new_offer_is_given_where_it_pays_and_only_there(
     learned: Callable[[str], Any], kind: str, tmp_path: Any
 ) -> None:
@@ -138,7 +145,7 @@ def test_a_new_offer_is_given_where_it_pays_and_only_there(
     assert given[1] < 0.9  # the larger coupon beats it
 
 
-@pytest.mark.parametrize("kind", ["knapsack", "lin_ts", "bootstrap"])
+@pytest.mark.parametrize("kind", ["knapsack", "lin_ts", "bootstrap", "ppo"])
 def test_the_other_offers_keep_their_distribution(learned: Callable[[str], Any], kind: str, tmp_path: Any) -> None:
     before, after = learned(kind), with_the_new_offer(learned(kind), tmp_path)
     signal = torch.linspace(-1, 1, 50).tolist()

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.actor import ActorPolicy
 from agents.choice_buffer import ChoiceBuffer
+from agents.linear_model import names_of
 from agents.masked_policy import MaskedActorCritic
 from agents.ppo import Engine, PPOConfig
 from agents.rollout import choice_advantages
@@ -27,8 +28,12 @@ def actor_critic(seed: int = 0) -> MaskedActorCritic:
         market.single_observation_space, gym.spaces.Discrete(LAYOUT.n_actions), lambda _: 1e-3, layout=LAYOUT
     )
     with torch.no_grad():
-        policy.action_net.weight.mul_(20.0)
+        policy.action_net.own.mul_(20.0)
     return policy
+
+
+def written(policy: MaskedActorCritic, greedy: bool) -> ActorPolicy:
+    return ActorPolicy(LAYOUT, {"greedy": greedy, "model": names_of(LAYOUT)}, policy.actor_tensors())
 
 
 def rows(n: int, seed: int) -> torch.Tensor:
@@ -39,7 +44,7 @@ def rows(n: int, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_actor_written_down_is_the_actor_that_learned(seed: int) -> None:
     policy, observation = actor_critic(seed), rows(300, seed)
-    dist = ActorPolicy(policy.actor_tensors(), greedy=False, meta={}).action_dist(LAYOUT.split(observation))
+    dist = written(policy, greedy=False).action_dist(LAYOUT.split(observation))
     with torch.no_grad():
         offers = torch.arange(LAYOUT.n_actions).unsqueeze(1)
         theirs = policy.get_distribution(observation)
@@ -50,9 +55,9 @@ def test_the_actor_written_down_is_the_actor_that_learned(seed: int) -> None:
 
 
 def test_the_greedy_actor_gives_the_likeliest_offer() -> None:
-    tensors, context = actor_critic().actor_tensors(), draw_context(300, seed=1)
-    greedy = ActorPolicy(tensors, greedy=True, meta={}).action_dist(context)
-    soft = ActorPolicy(tensors, greedy=False, meta={}).action_dist(context)
+    policy, context = actor_critic(), draw_context(300, seed=1)
+    greedy = written(policy, greedy=True).action_dist(context)
+    soft = written(policy, greedy=False).action_dist(context)
     assert torch.equal(greedy.argmax(dim=1), soft.argmax(dim=1)) and ((greedy == 0) | (greedy == 1)).all()
 
 
@@ -79,7 +84,7 @@ def test_rows_without_a_choice_push_the_actor_nowhere() -> None:
     observation[:, LAYOUT.n_features + 2 :] = 0.0
     _, log_prob, _ = policy.evaluate_actions(observation, torch.zeros(64, dtype=torch.int64))
     log_prob.sum().backward()  # type: ignore[no-untyped-call]
-    assert policy.action_net.weight.grad is not None and (policy.action_net.weight.grad == 0).all()
+    assert policy.action_net.own.grad is not None and (policy.action_net.own.grad == 0).all()
 
 
 def test_where_every_step_is_a_choice_the_advantages_are_those_of_stable_baselines() -> None:
