@@ -32,16 +32,17 @@ class ActorPolicy:
 
         Args:
             layout: Whose offers.
-            meta: Of the training: "model" as `names_of` says it, and "greedy".
+            meta: Of the training: "config", "model" as `names_of` says it, and "greedy".
             tensors: Hidden layers `weight_0`, `bias_0`, `weight_1`, ..., each weight of shape (out, in), and the parts
                 of the last one, `shared` and `own` (`offer_head.OfferHead`).
 
         Raises:
             InputError: The layout is another one than the network can serve.
         """
-        self._tensors, self._meta = dict(tensors), dict(meta)
-        self._greedy = bool(meta["greedy"])
-        self._depth = len(tensors) // 2 - 1
+        self._meta = dict(meta)
+        self._greedy, self._depth = bool(meta["greedy"]), len(meta["config"]["hidden"])
+        hidden = [f"{part}_{i}" for i in range(self._depth) for part in ("weight", "bias")]
+        self._tensors = {name: tensors[name] for name in (*hidden, "shared", "own")}
         columns = columns_of(layout, meta["model"])
         last, _ = place_coefficients(layout, meta["model"], tensors["shared"].unsqueeze(2), tensors["own"].unsqueeze(2))
         self._placed = Placed(self._tensors | {"columns": columns, "last": last.squeeze(2)})

@@ -33,7 +33,8 @@ def actor_critic(seed: int = 0) -> MaskedActorCritic:
 
 
 def written(policy: MaskedActorCritic, greedy: bool) -> ActorPolicy:
-    return ActorPolicy(LAYOUT, {"greedy": greedy, "model": names_of(LAYOUT)}, policy.actor_tensors())
+    meta = {"config": {"hidden": [64, 64]}, "greedy": greedy, "model": names_of(LAYOUT)}
+    return ActorPolicy(LAYOUT, meta, policy.actor_tensors())
 
 
 def rows(n: int, seed: int) -> torch.Tensor:
