@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from agents.decide import Placed, best_allowed, certain, masked_log_softmax
-from agents.linear_model import columns_of, place_coefficients
+from agents.linear_model import columns_of, other_layout, place_coefficients
 from campaigns.decision import Context, ObservationLayout
 
 
@@ -44,7 +44,10 @@ class ActorPolicy:
         hidden = [f"{part}_{i}" for i in range(self._depth) for part in ("weight", "bias")]
         self._tensors = {name: tensors[name] for name in (*hidden, "shared", "own")}
         columns = columns_of(layout, meta["model"])
-        last, _ = place_coefficients(layout, meta["model"], tensors["shared"].unsqueeze(2), tensors["own"].unsqueeze(2))
+        shared, own = (tensors[name].unsqueeze(2) for name in ("shared", "own"))
+        last, place = place_coefficients(layout, meta["model"], shared, own)
+        if not layout.offers.names and bool((place < 0).any()):
+            raise other_layout(layout)  # nothing says what the new offer is like
         self._placed = Placed(self._tensors | {"columns": columns, "last": last.squeeze(2)})
 
     def action_dist(self, context: Context[Tensor]) -> Tensor:

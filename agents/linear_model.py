@@ -32,9 +32,14 @@ def columns_of(layout: ObservationLayout, names: Mapping[str, Any]) -> Tensor:
     fresh = {SAVING + name for name in layout.action_names if name not in names["offers"]}
     known = [name for name in layout.feature_names if name not in fresh]
     if sorted(known) != sorted(names["features"]) or list(layout.offers.names) != names["described"]:
-        size = f"{layout.n_features} features and {layout.n_actions} offers"
-        raise InputError(f"the policy was trained for another layout than {size}; train it again")
+        raise other_layout(layout)
     return torch.tensor([layout.feature_names.index(name) for name in names["features"]])
+
+
+def other_layout(layout: ObservationLayout) -> InputError:
+    """Return the error of a policy that cannot serve a layout."""
+    size = f"{layout.n_features} features and {layout.n_actions} offers"
+    return InputError(f"the policy was trained for another layout than {size}; train it again")
 
 
 def place_coefficients(
