@@ -195,6 +195,35 @@ class RecoveryConfig:
 
 
 @dataclass
+class DelaysConfig:
+    """Synthetic shops in which offers have consequences later, and how agents are tried in them."""
+
+    strengths: dict[str, dict[str, float]] = MISSING
+    """By name, what the true effects (`market.effects`) are besides those that all the shops share."""
+    effects: dict[str, float] = MISSING
+    """True effects of all of them."""
+    agents: list[str] = field(default_factory=lambda: ["knapsack", "knapsack_ahead", "lin_ts", "ppo"])
+    """Those that are tried; knapsack, which the others are held against, is always one of them."""
+    settings: dict[str, dict[str, Any]] = MISSING
+    """Of agents, by name, where they differ from their defaults."""
+    seeds: int = 10  # of each agent
+    customers: list[int] = field(default_factory=lambda: [1500, 300, 400])
+    """That agents learn from, that choose their weights, and that all are judged on."""
+    lives: int = 16  # of each judged customer
+    lucks: int = 16  # over which a timetable's worth is the mean while it is searched for
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.lives < 1 or self.lucks < 1 or len(self.customers) != 3 or min(self.customers) < 10:
+            raise InputError(
+                f"delays: seeds {self.seeds}, customers {self.customers}, lives {self.lives}, lucks {self.lucks}; "
+                "expected at least 1, three numbers of at least 10, 1 and 1"
+            )
+        unknown = [name for name in (*self.agents, *self.settings) if name not in AGENTS]
+        if unknown or "knapsack" not in self.agents:
+            raise InputError(f"delays.agents is {self.agents}; expected knapsack and some of {', '.join(AGENTS)}")
+
+
+@dataclass
 class Config:
     """All of it."""
 
@@ -220,6 +249,7 @@ class Config:
     tune: TuneConfig = field(default_factory=TuneConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    delays: Any = MISSING
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -234,5 +264,5 @@ def register_schemas() -> None:
     for group, records in (("source", sources), ("agent", AGENTS)):
         for name, record in records.items():
             store.store(group=group, name=f"{name}_schema", node=record, replace=True)
-    for group, record in (("market", MarketConfig), ("budget", BudgetConfig)):
+    for group, record in (("market", MarketConfig), ("budget", BudgetConfig), ("delays", DelaysConfig)):
         store.store(group=group, name=f"{group}_schema", node=record, replace=True)

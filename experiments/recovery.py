@@ -7,21 +7,19 @@ recovery.json with the summary.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from scipy import stats
-from tqdm import tqdm
 
 from experiments.config import Config
 from experiments.main import main, run_folder, set_up
 from experiments.recovery_policy import score_policies
+from experiments.resumable import Row, go_on
 from history.artifacts import write_json
 from history.panel import build_panel
 from simulators.effects.logged_offers import estimate_offers
@@ -30,7 +28,6 @@ from simulators.priors import EffectPriors
 from simulators.synthetic.log import QUIET_WEEKS, live_through
 from simulators.synthetic.truth import SyntheticTruth, open_shop
 
-Row = dict[str, Any]
 COUPON = 2
 """Place of the coupon among the kinds of offers."""
 
@@ -40,9 +37,9 @@ def run_recovery(config: Config) -> Path:
     folder = run_folder(config) / "recovery"
     folder.mkdir(parents=True, exist_ok=True)
     chosen = config.recovery
-    effects = _go_on(folder / "effects.jsonl", range(chosen.truths), partial(cover, config), config.run.jobs)
+    effects = go_on(folder / "effects.jsonl", range(chosen.truths), partial(cover, config), config.run.jobs)
     jobs = [(size, index) for size, count in zip(chosen.sizes, chosen.policies, strict=True) for index in range(count)]
-    policies = _go_on(folder / "policies.jsonl", jobs, partial(_score, config), 1)
+    policies = go_on(folder / "policies.jsonl", jobs, partial(_score, config), 1)
     summary = {"settings": asdict(chosen), "effects": summarise_effects(effects), "policies": summarise(policies)}
     path = folder / "recovery.json"
     write_json(path, summary)
@@ -50,26 +47,8 @@ def run_recovery(config: Config) -> Path:
     return path
 
 
-def _go_on(path: Path, jobs: Iterable[Any], work: Callable[[Any], Row], processes: int) -> list[Row]:
-    """Do the jobs whose result the file does not hold yet, adding each as a line when it is done."""
-    done = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
-    known = {json.dumps(row["job"]) for row in done}
-    todo = [job for job in jobs if json.dumps(job) not in known]
-    results = Parallel(n_jobs=processes, return_as="generator_unordered")(delayed(_job)(work, job) for job in todo)
-    with path.open("a", encoding="utf-8") as file:
-        for row in tqdm(results, desc=path.stem, total=len(todo), unit="shop", disable=None):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            done.append(row)
-    return done
-
-
 def _score(config: Config, job: tuple[int, int]) -> Row:
     return score_policies(config, *job)
-
-
-def _job(work: Callable[[Any], Row], job: Any) -> Row:
-    return {"job": job, **work(job)}
 
 
 def random_truth(index: int, customers: int, weeks: int) -> SyntheticTruth:
