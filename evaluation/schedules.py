@@ -23,7 +23,7 @@ def best_schedules(market: Market, start: State, draw: Tensor, begin: Tensor, lu
         start: Customers, n rows.
         draw: The draw of the effects of each, shape (n,), int64.
         begin: The timetables to begin from: offers, shape (n, campaign weeks), int64.
-        lucks: Lives over which a timetable's worth is the mean; all of a customer's timetables share them, in every sweep.
+        lucks: Lives over which a timetable's worth is the mean; all timetables share them, in every sweep.
         seed: Of all luck.
 
     Returns:
