@@ -174,6 +174,8 @@ class Catalog:
         if not self.offers or self.offers[0].kind is not OfferKind.NONE:
             found = f"{self.offers[0].name!r} of kind {self.offers[0].kind.value}" if self.offers else "missing"
             raise InputError(f"the first offer is {found}; expected an offer of kind none, put it first")
+        if len(self.offers) == 1:
+            raise InputError(f"the catalog is empty: it has {self.offers[0].name!r} alone; add an offer to choose")
         self._check_repeats()
 
     def _check_repeats(self) -> None:

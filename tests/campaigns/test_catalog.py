@@ -228,6 +228,7 @@ MISTAKES = {
         "currency: USD\nmax_total_discount: 0.5\noffers: []\n",
         "the first offer is missing; expected an offer of kind none, put it first",
     ),
+    "nothing to choose": (written(NONE), "the catalog is empty: it has 'none' alone; add an offer to choose"),
     "offers no list": (
         "currency: USD\nmax_total_discount: 0.5\noffers: {none: 1}\n",
         "the catalog has offers {'none': 1}; expected a list of offers",
