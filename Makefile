@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow check format setup clean
+.PHONY: demo test test-slow check format setup peers clean
 
 demo: $(READY)  ## from the Complete Journey history to a policy table and a report
 	$(BIN)/python -m experiments.run
@@ -27,6 +27,20 @@ format: $(VENV)/.ready-dev
 
 setup: $(VENV)/.ready-dev
 
+PEERS := $(basename $(notdir $(wildcard experiments/peers/*.txt)))
+
+peers: $(PEERS:%=.peers/%/.ready)  ## what `benchmark` compares with, each in an environment of its own
+
+# One that cannot be installed is named, and stops none of the others. What asks for versions that no longer exist
+# stands in alone/ and is installed without what it asks for.
+.peers/%/.ready: experiments/peers/%.txt
+	@mkdir -p .peers; echo "peers: $*"
+	@{ $(PYTHON) -m venv --clear .peers/$* && .peers/$*/bin/python -m pip install --quiet --requirement $< \
+	  && if test -e experiments/peers/alone/$*.txt; then \
+	    .peers/$*/bin/python -m pip install --quiet --no-deps --requirement experiments/peers/alone/$*.txt; fi \
+	  && touch $@; } > .peers/$*.log 2>&1 \
+	  || { echo "peers: $* is not installed: $$(grep ERROR .peers/$*.log | tail -n 1)"; rm -rf .peers/$*; }
+
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Offersmith needs Python 3.11 or newer; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -40,4 +54,4 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(READY)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -155,17 +155,34 @@ class TuneConfig:
             raise InputError(f"tune: startup {self.startup}, warmup {self.warmup}; expected at least 1 and 0")
 
 
+class BenchmarkSection(Enum):
+    PANEL = "panel"
+    PREDICTIONS = "predictions"
+    MARKET = "market"
+    SCALE = "scale"
+    BANDITS = "bandits"
+    JOB = "job"  # the whole job anew, which takes as long as it takes
+
+
 @dataclass
 class BenchmarkConfig:
     """What `benchmark` measures."""
 
+    sections: list[BenchmarkSection] = field(
+        default_factory=lambda: [section for section in BenchmarkSection if section is not BenchmarkSection.JOB]
+    )
     rounds: int = 5  # interleaved, per speed ratio
     customers: int = 4096  # in the batched environment
-    demo: bool = False  # also run the whole job anew, with time and memory
+    many: int = 1_000_000  # customers of the figures at scale
+    regret_seeds: int = 0  # of the bandits' regret, several minutes each
+    peers: str = ".peers"  # where `make peers` put their environments
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.customers < 64:
-            raise InputError(f"benchmark: rounds {self.rounds}, customers {self.customers}; expected >= 1 and >= 64")
+        if self.rounds < 1 or self.customers < 64 or self.many < 64 or self.regret_seeds < 0:
+            raise InputError(
+                f"benchmark: rounds {self.rounds}, customers {self.customers}, many {self.many}, regret_seeds "
+                f"{self.regret_seeds}; expected at least 1, 64, 64 and 0"
+            )
 
 
 @dataclass

@@ -1,14 +1,16 @@
-"""One bandit library at one job, in its own process and environment; prints one line of JSON.
+"""One bandit library at one job, in its own process and environment; takes its turns over standard input.
 
 It runs under the library's own Python, which need not know this project: so it imports numpy and that library alone.
+It reads seeds, one per line, and answers each with a line of JSON.
 
-<python> experiments/peers/bandit_worker.py <contestant> speed|regret <seed>
+<python> experiments/peers/bandit_worker.py <contestant> speed|regret
 """
 
 import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,7 +46,7 @@ class Ours:
     def __init__(self, rule: str, d: int, arms: int, seed: int) -> None:
         import torch
 
-        sys.path.insert(0, ".")
+        sys.path.insert(0, str(Path(__file__).parents[2]))
         from agents.linear_bandit import BanditSettings, LinearBandit, Rule
 
         torch.set_num_threads(1)
@@ -170,7 +172,7 @@ def measure_speed(make: Callable[[int, int], Contestant], rng: np.random.Generat
     while (spent := time.process_time() - begin) < SPEED["seconds"]:
         contestant.choose(block)
         done += len(block)
-    return {"decisions_per_s": done / spent}
+    return {"rate": done / spent}
 
 
 def measure_regret(make: Callable[[int, int], Contestant], rng: np.random.Generator) -> dict[str, Any]:
@@ -189,20 +191,20 @@ def measure_regret(make: Callable[[int, int], Contestant], rng: np.random.Genera
         total += float((mean.max(axis=1) - got).sum())
         if (number + 1) % (batches // 10) == 0:
             curve.append(total)
-    return {"regret": curve, "seconds": time.process_time() - begin}
+    return {"rate": batches * batch / (time.process_time() - begin), "regret": curve}
 
 
 def main() -> None:
-    name, job, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    kind, rule = CONTESTANTS[name]
+    kind, rule = CONTESTANTS[sys.argv[1]]
+    measure = measure_speed if sys.argv[2] == "speed" else measure_regret
+    for line in sys.stdin:
+        seed = int(line)
 
-    def make(d: int, arms: int) -> Contestant:
-        contestant: Contestant = kind(rule, d, arms, seed)
-        return contestant
+        def make(d: int, arms: int, seed: int = seed) -> Contestant:
+            contestant: Contestant = kind(rule, d, arms, seed)
+            return contestant
 
-    rng = np.random.default_rng(seed)
-    found = measure_speed(make, rng) if job == "speed" else measure_regret(make, rng)
-    print(json.dumps(found))
+        print(json.dumps(measure(make, np.random.default_rng(seed))), flush=True)
 
 
 if __name__ == "__main__":
