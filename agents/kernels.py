@@ -63,10 +63,16 @@ def _fused_linear(x: Tensor, weight: Tensor, bias: Tensor | None, after: str) ->
 
 
 def tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Return a tanh network's last linear output, shape (n, out of the last layer)."""
-    for layer in layers[:-1]:
-        x = torch.tanh(functional.linear(x, layer.weight, layer.bias))
-    return functional.linear(x, layers[-1].weight, layers[-1].bias)
+    """Return a tanh network's last linear output, shape (n, out of the last layer).
+
+    tanh(a) is 2 sigmoid(2a) - 1, and the factors and the 1 go into the weights: torch takes a third of the time for a
+    sigmoid.
+    """
+    weight, bias = layers[0].weight, layers[0].bias
+    for layer in layers[1:]:
+        x = torch.sigmoid(functional.linear(x, 2.0 * weight, 2.0 * bias))
+        weight, bias = 2.0 * layer.weight, layer.bias - layer.weight.sum(dim=1)
+    return functional.linear(x, weight, bias)
 
 
 def fused_tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:

@@ -13,7 +13,7 @@ from experiments.benchmarks.measured import Measured, describe_machine, write_ta
 from experiments.config import BenchmarkSection, Config
 from experiments.fit import run_fit
 from experiments.main import main, run_folder
-from experiments.peers import bandits, market
+from experiments.peers import bandits, market, ppo
 from experiments.prepare import run_prepare
 from history.artifacts import write_json, write_text
 
@@ -22,6 +22,7 @@ SECTIONS: dict[BenchmarkSection, Section] = {
     BenchmarkSection.PANEL: job.measure_panel,
     BenchmarkSection.PREDICTIONS: predictions.measure_predictions,
     BenchmarkSection.MARKET: market.compare,
+    BenchmarkSection.PPO: ppo.compare,
     BenchmarkSection.SCALE: scale.measure_scale,
     BenchmarkSection.BANDITS: bandits.compare,
     BenchmarkSection.JOB: job.measure_whole_job,

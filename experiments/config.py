@@ -159,6 +159,7 @@ class BenchmarkSection(Enum):
     PANEL = "panel"
     PREDICTIONS = "predictions"
     MARKET = "market"
+    PPO = "ppo"
     SCALE = "scale"
     BANDITS = "bandits"
     JOB = "job"  # the whole job anew, which takes as long as it takes

@@ -37,6 +37,11 @@ def python_of(folder: Path, name: str) -> Path:
     return python.absolute()
 
 
+def packages_of(folder: Path, name: str) -> list[str]:
+    """Return where a group's packages lie, for a contestant of this environment to use beside ours; none if absent."""
+    return [str(path.absolute()) for path in sorted((folder / name).glob("lib/python*/site-packages"))]
+
+
 class Contestant:
     """A process that takes turns: it reads a round's number from a line and answers with a line of JSON.
 
