@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from agents.decide import Placed, best_allowed, certain, masked_log_softmax
+from agents.decide import Placed, best_allowed, certain, masked_softmax
 from agents.linear_model import columns_of, other_layout, place_coefficients
 from campaigns.decision import Context, ObservationLayout
 
@@ -58,7 +58,7 @@ class ActorPolicy:
         logits = functional.linear(hidden, data["last"][:, :-1], data["last"][:, -1])
         if self._greedy:
             return certain(best_allowed(logits, context.mask), logits.shape[1])
-        return masked_log_softmax(logits, context.mask).exp()
+        return masked_softmax(logits, context.mask)
 
     def tensors(self) -> dict[str, Tensor]:
         return dict(self._tensors)

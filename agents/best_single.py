@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.agent import LearningWorld, Monitor
-from agents.decide import Placed, certain
+from agents.decide import Placed, certain, finite_or_least
 from agents.episode import Decide, play
 from campaigns.decision import Context, ObservationLayout
 from campaigns.errors import InputError
@@ -49,7 +49,7 @@ class BestSinglePolicy:
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         value = self._placed.on(context.mask.device)["value"]
         score = value[:, 0] - context.price.unsqueeze(1) * value[:, 1]
-        best = score.argmax(dim=1)
+        best = finite_or_least(score).argmax(dim=1)
         allowed = context.mask.gather(1, best.unsqueeze(1)).squeeze(1)
         return certain(torch.where(allowed, best, 0), len(value))
 

@@ -51,7 +51,7 @@ class BusinessAsUsualPolicy:
     def action_dist(self, context: Context[Tensor]) -> Tensor:
         line = self._placed.on(context.features.device)
         log_odds = (context.features * line["weight"]).sum(dim=1) + line["bias"]
-        given = torch.where(context.mask[:, self._offer], torch.sigmoid(log_odds), 0.0)
+        given = torch.where(context.mask[:, self._offer], torch.sigmoid(log_odds).nan_to_num(nan=0.0), 0.0)
         dist = torch.zeros(context.mask.shape, device=given.device)
         dist[:, self._offer] = given
         dist[:, 0] = 1.0 - given

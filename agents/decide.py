@@ -10,8 +10,16 @@ FORBIDDEN = -1e8
 
 
 def best_allowed(score: Tensor, mask: Tensor) -> Tensor:
-    """Return the allowed offer with the highest score, shape (n,), int64; the first one of equals."""
-    return score.masked_fill(~mask, -torch.inf).argmax(dim=1)
+    """Return the allowed offer with the highest finite score, shape (n,), int64; the first one of equals.
+
+    A score that is no finite number never wins: without any other, it is "no offer".
+    """
+    return finite_or_least(score.masked_fill(~mask, -torch.inf)).argmax(dim=1)
+
+
+def finite_or_least(score: Tensor) -> Tensor:
+    """Return scores with -inf for whatever is not finite: `argmax` would take NaN for the highest of all."""
+    return score.nan_to_num(nan=-torch.inf, posinf=-torch.inf, neginf=-torch.inf)
 
 
 def certain(offer: Tensor, n_actions: int) -> Tensor:
@@ -31,6 +39,17 @@ def shares_of(choices: Iterable[Tensor], count: int, mask: Tensor) -> Tensor:
 def masked_log_softmax(logits: Tensor, mask: Tensor) -> Tensor:
     """Return log-probabilities over allowed offers, shape of `logits`; `FORBIDDEN`, roughly, elsewhere."""
     return torch.log_softmax(logits.masked_fill(~mask, FORBIDDEN), dim=1)
+
+
+def masked_softmax(logits: Tensor, mask: Tensor) -> Tensor:
+    """Return probabilities, shape of `logits`: exactly 0 where an offer is forbidden or its logit is not finite.
+
+    A row without any finite logit gives "no offer", so that a spoilt network offers nothing.
+    """
+    usable = finite_or_least(logits.masked_fill(~mask, -torch.inf))
+    spoilt = usable.amax(dim=1) == -torch.inf
+    none = torch.where(spoilt, torch.zeros_like(usable[:, 0]), usable[:, 0])
+    return torch.softmax(torch.cat([none.unsqueeze(1), usable[:, 1:]], dim=1), dim=1)
 
 
 class Placed:

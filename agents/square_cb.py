@@ -11,11 +11,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from agents.decide import best_allowed
+from agents.decide import best_allowed, finite_or_least
 from agents.linear_agent import Explorer, LinearAgent, LinearPolicy
 from agents.linear_model import LinearScores
 from agents.online import OnlineConfig
 from campaigns.decision import Context
+
+ENDLESS = 1e30
+"""Gap of an offer whose score is no number: it is never tried."""
 
 
 @dataclass
@@ -69,6 +72,7 @@ def gap_weighted(scores: LinearScores, context: Context[Tensor], greed: float) -
 def inverse_gap(score: Tensor, mask: Tensor, greed: float) -> Tensor:
     """Return 1 / (allowed + greed * gap) for every allowed offer but the best, which gets the rest; (n, n_actions)."""
     best = best_allowed(score, mask).unsqueeze(1)
-    gap = (score.gather(1, best) - score).clamp(min=0.0)
+    score = finite_or_least(score)
+    gap = (score.gather(1, best) - score).clamp(min=0.0).nan_to_num(nan=ENDLESS, posinf=ENDLESS)
     weight = torch.where(mask, 1.0 / (mask.sum(dim=1, keepdim=True) + greed * gap), 0.0).scatter(1, best, 0.0)
     return weight.scatter(1, best, 1.0 - weight.sum(dim=1, keepdim=True))

@@ -1,6 +1,8 @@
 """Playing a policy through a market and adding up what it brought, under luck that every policy shares."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -39,6 +41,14 @@ class Play:
 
 
 @dataclass(frozen=True, eq=False)
+class Luck:
+    """What decides between customers and offers in a week, uniform, each shape (n,)."""
+
+    choice: Tensor  # which offer of a policy's distribution
+    turn: Tensor  # whose offer is served first
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a policy brought, summed over the horizon; shape (worlds, m), USD.
 
@@ -66,29 +76,65 @@ class Result:
     entropy: float
 
 
+class Decider(Protocol):
+    """Decides for some worlds at once, and may learn from what comes of it."""
+
+    def choose(self, where: Play, state: MarketState, sight: Sight, luck: Luck) -> tuple[Tensor, Tensor]:
+        """Return an offer for each customer, shape (n,), int64, and the mean entropy of the choice [nat], shape ()."""
+        ...
+
+    def see(self, before: MarketState, outcome: Outcome) -> None:
+        """Take in a week of the campaign."""
+        ...
+
+
+@dataclass(frozen=True)
+class AtPrice:
+    """Decides by a policy at one budget price λ."""
+
+    policy: Policy[Tensor]
+    price: float
+
+    def choose(self, where: Play, state: MarketState, sight: Sight, luck: Luck) -> tuple[Tensor, Tensor]:
+        prices = torch.full((state.n,), self.price, device=sight.mask.device)
+        dist = self.policy.action_dist(where.observer.observe(where.market, state, sight, prices))
+        return draw(dist, luck.choice), mean_entropy(dist)
+
+    def see(self, before: MarketState, outcome: Outcome) -> None:
+        return None
+
+
 def play(policy: Policy[Tensor], price: float, where: Play) -> Result:
     """Play a policy at one budget price λ to the end of the horizon, as many worlds at a time as stay in cache."""
+    return play_by(lambda worlds: AtPrice(policy, price), where)
+
+
+def play_by(decider: Callable[[int], Decider], where: Play) -> Result:
+    """Play to the end of the horizon by a decider for as many worlds as it is made for."""
     device = where.start.weeks_seen.device
     generator = torch.Generator(device)
     generator.manual_seed(where.seed)
     size = max(ROWS // where.start.n, 1)
     parts = [
-        _play_some(policy, price, where, range(first, min(first + size, where.worlds)), generator)
+        _play_some(decider, where, range(first, min(first + size, where.worlds)), generator)
         for first in range(0, where.worlds, size)
     ]
     return _join(parts)
 
 
-def _play_some(policy: Policy[Tensor], price: float, where: Play, worlds: range, generator: torch.Generator) -> Result:
-    state = _open(where, worlds, where.budget_cents)
-    prices = torch.full((state.n,), price, device=generator.device)
+def _play_some(decider: Callable[[int], Decider], where: Play, worlds: range, generator: torch.Generator) -> Result:
+    state, decides = _open(where, worlds, where.budget_cents), decider(len(worlds))
     tally = _Tally(state.n, where.market.n_actions, generator.device)
-    for _ in range(where.market.horizon.weeks):
+    for week in range(where.market.horizon.weeks):
         noise = draw_noise(state.n, state.customer.n_categories, generator, generator.device)
         choice = torch.rand(state.n, generator=generator, device=generator.device)
         sight = look(where.market, state)
-        action, entropy = _choose(policy, where, state, sight, prices, choice)
+        action, entropy = torch.zeros_like(state.offer), torch.zeros((), device=generator.device)
+        before = state
+        if week < where.market.horizon.campaign_weeks:
+            action, entropy = decides.choose(where, state, sight, Luck(choice, noise.turn))
         state, outcome = step(where.market, state, sight, action, noise)
+        decides.see(before, outcome)
         tally.add(outcome, entropy)
     tally.uplift += terminal_value(where.market, state)
     return _finish(tally, state, where, len(worlds))
@@ -103,17 +149,16 @@ def _open(where: Play, worlds: range, budget_cents: int) -> MarketState:
     return open_market(where.market, start, draw, cohorts=len(worlds), budget_cents=budget_cents, alike=m)
 
 
-def _choose(
-    policy: Policy[Tensor], where: Play, state: MarketState, sight: Sight, price: Tensor, choice: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Draw an offer per customer, and return the mean entropy of the draws [nat]."""
-    if state.week >= where.market.horizon.campaign_weeks:
-        return torch.zeros_like(state.offer), torch.zeros((), device=price.device)
-    dist = policy.action_dist(where.observer.observe(where.market, state, sight, price))
+def draw(dist: Tensor, choice: Tensor) -> Tensor:
+    """Draw an offer per customer by uniform luck `choice`, shape (n,); what has probability 0 never comes."""
     action = (dist.cumsum(dim=1) < choice.unsqueeze(1)).sum(dim=1).clamp(max=dist.shape[1] - 1)
     reachable = dist.gather(1, action.unsqueeze(1)).squeeze(1) > 0  # rounding may pass the last offer that is allowed
-    action = torch.where(reachable, action, dist.argmax(dim=1))
-    return action, -(dist * torch.log(dist.clamp(min=1e-12))).sum(dim=1).mean()
+    return torch.where(reachable, action, dist.argmax(dim=1))
+
+
+def mean_entropy(dist: Tensor) -> Tensor:
+    """Return the mean entropy of distributions [nat], shape ()."""
+    return -(dist * torch.log(dist.clamp(min=1e-12))).sum(dim=1).mean()
 
 
 class _Tally:

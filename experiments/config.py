@@ -11,6 +11,7 @@ from omegaconf import MISSING
 from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
+from evaluation.budget import BudgetMode
 from evaluation.warrant import WarrantConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
@@ -44,7 +45,9 @@ class BudgetConfig:
     """What the campaign may cost."""
 
     name: str = ""  # the table and report of a named budget lie beside the others: policy-<name>/, report-<name>.html
-    per_customer_week: float = 0.08  # expected promo and contact cost [currency]
+    per_customer_week: float = 0.08  # promo and contact cost [currency]
+    mode: BudgetMode = BudgetMode.RISK  # what the budget promises
+    campaigns: int = 24  # simulated to tell what either mode makes of the budget
     curve: list[float] = field(default_factory=lambda: [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
     """Budget prices λ at which the profit-against-budget curve is drawn."""
 
@@ -53,6 +56,8 @@ class BudgetConfig:
             raise InputError(f"budget.name is {self.name!r}; expected letters, digits, dots, dashes, underscores")
         if not self.per_customer_week > 0:
             raise InputError(f"budget.per_customer_week is {self.per_customer_week}; expected more than 0")
+        if self.campaigns < 2:
+            raise InputError(f"budget.campaigns is {self.campaigns}; expected at least 2")
         if not self.curve or min(self.curve) < 0 or sorted(set(self.curve)) != list(self.curve):
             raise InputError(f"budget.curve is {self.curve}; expected rising prices, none below 0")
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from agents.agent import TrainedPolicy
 from campaigns.offers import Catalog
-from evaluation.budget import DEAREST
+from evaluation.budget import DEAREST, BudgetMode, admit
 from evaluation.estimate import middle_95, middle_95_of_each
 from evaluation.rollout import Play, expected_gain
 from serving.distillation import Decisions, distill
@@ -41,12 +41,21 @@ class Deployment:
     segments: Segments
 
 
-def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFrame, rules: int) -> Deployment:
+@dataclass(frozen=True)
+class Limit:
+    """What the budget promises, what a customer-week may cost [currency], and the price λ that keeps it."""
+
+    mode: BudgetMode
+    per_customer_week: float
+    price: float
+
+
+def deploy(policy: TrainedPolicy, limit: Limit, where: Play, profiles: pd.DataFrame, rules: int) -> Deployment:
     """Decide for every customer and say why.
 
     Args:
         policy: The chosen one.
-        price: Budget price λ.
+        limit: The budget, which has the last word on the week's offers.
         where: Deployment market, all customers, and as many worlds as draws of the effects are wanted.
         profiles: As `profile_customers` gives them, and `items`: names of the products to put forward.
         rules: Most leaves of the readable tree.
@@ -54,8 +63,10 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
     n, device = where.start.n, where.start.weeks_seen.device
     state = open_market(where.market, where.start, torch.zeros(n, dtype=torch.int64, device=device))
     sight = look(where.market, state)
-    prices = torch.full((n,), price, device=device)
+    prices = torch.full((n,), limit.price, device=device)
     offer = policy.action_dist(where.observer.observe(where.market, state, sight, prices)).argmax(dim=1)
+    borne = admit(limit.mode, where, offer, limit.per_customer_week)
+    offer = torch.where(borne, offer, torch.zeros_like(offer))
     chosen, spent = expected_gain(where, offer, FOLLOWED_WEEKS)
     gain, cost = _every_gain(where, sight.mask)
     picked = offer.cpu().numpy()
@@ -85,7 +96,7 @@ def deploy(policy: TrainedPolicy, price: float, where: Play, profiles: pd.DataFr
                 picked,
                 describe(profiles),
                 expected,
-                binding(picked, _blocked(where, sight)),
+                binding(picked, _blocked(where, sight) | {Bound.BUDGET: (~borne).cpu().numpy()}),
                 (segments, place),
             ),
         }

@@ -4,7 +4,7 @@ python -m experiments.export name=demo budget=default
 """
 
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ import pandas as pd
 from campaigns.errors import InputError
 from envs.fitted import read_training_world
 from envs.world import World
-from evaluation.budget import Priced, find_price, under_hard_limit
+from evaluation.budget import BudgetMode, Kept, Priced, best_hard_price, find_price, try_mode
 from evaluation.rollout import Play
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.customers import read_profiles
-from experiments.deployment import Deployment, deploy
+from experiments.deployment import Deployment, Limit, deploy
 from experiments.effects import effects_note, read_priors
 from experiments.evaluate import load_policies, read_evaluation
 from experiments.fidelity import pass_gate, read_fidelity
@@ -75,7 +75,15 @@ def run_export(config: Config) -> Path:
     start = _deployment_start(config, history)
     where, customer_ids = _deployment_play(config, history, start, world)
     priced = find_price(chosen.policy, config.budget.per_customer_week, where)
-    hard = under_hard_limit(chosen.policy, priced.price, config.budget.per_customer_week, where)
+    price = priced.price
+    if config.budget.mode is BudgetMode.HARD:
+        price = best_hard_price(chosen.policy, [*config.budget.curve], config.budget.per_customer_week, where)
+    limit = Limit(config.budget.mode, config.budget.per_customer_week, price)
+    tried = replace(where, worlds=config.budget.campaigns, seed=SEED + 2)
+    modes = {mode: try_mode(mode, chosen.policy, price, limit.per_customer_week, tried) for mode in BudgetMode}
+    if config.budget.mode is BudgetMode.HARD:
+        kept = modes[BudgetMode.HARD]
+        priced = Priced(price, kept.cost, kept.uplift, met=True, overrun_chance=kept.overrun_chance)
     promoted = promoted_at(where.market, where.start)
     scores = read_profiles(folder / "fit" / "customers").iloc[start.customer.numpy()].reset_index(drop=True)
     profiles = profile_customers(
@@ -89,8 +97,8 @@ def run_export(config: Config) -> Path:
     items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"], start.customer)
     profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
-    deployed = deploy(chosen.policy, priced.price, draws, profiles, config.export.rules)
-    manifest = {**_manifest(config, chosen, priced, hard, evaluation, folder), "fidelity": gate}
+    deployed = deploy(chosen.policy, limit, draws, profiles, config.export.rules)
+    manifest = {**_manifest(config, chosen, priced, limit, modes, evaluation, folder), "fidelity": gate}
     rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
     suffix = f"-{config.budget.name}" if config.budget.name else ""
     policy, page = folder / f"policy{suffix}", folder / f"report{suffix}.html"
@@ -152,8 +160,9 @@ def _deployment_play(
 
 
 def _manifest(
-    config: Config, chosen: Trained, priced: Priced, hard: Priced, evaluation: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+    config: Config, chosen: Trained, priced: Priced, limit: Limit, modes: dict[BudgetMode, Kept],
+    evaluation: dict[str, Any], folder: Path,
+) -> dict[str, Any]:  # fmt: skip
     judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
     provenance = read_json(folder / "fit" / "provenance.json")
     steps = sorted([*folder.glob("*/" + MANIFEST), *folder.glob("train/*/" + MANIFEST)])
@@ -165,9 +174,10 @@ def _manifest(
         "policy": {"agent": chosen.agent, "seed": chosen.seed, "validation": chosen.validation},
         "budget": {
             "per_customer_week": config.budget.per_customer_week,
-            "price": priced.price,
+            "mode": limit.mode.value,
+            "price": limit.price,
             "expected": asdict(priced),
-            "hard_limit": asdict(hard),
+            **{mode.value: asdict(kept) for mode, kept in modes.items()},
         },
         "values": {"held_out": {key: judged[key] for key in ("uplift", "effect_range", "cost", "roi", "gap")}},
         "provenance": {
@@ -250,20 +260,34 @@ def _report(
             "provenance": read_json(run_folder(config) / "fit" / "provenance.json"),
             "manifest": manifest,
             "currency": history.quality.currency,
-            "notes": [*history.quality.notes, *_notes(config, evaluation, priced)],
+            "notes": [*history.quality.notes, *_notes(config, evaluation, manifest["budget"])],
             "sections": read_sections(run_folder(config), history.quality.currency),
         }
     )
 
 
-def _notes(config: Config, evaluation: dict[str, Any], priced: Priced) -> list[str]:
+def _notes(config: Config, evaluation: dict[str, Any], budget: dict[str, Any]) -> list[str]:
     return [
         effects_note(read_priors(run_folder(config))),
         verdict(evaluation["agents"]),
         margin_note(evaluation["agents"], config.market.margin),
-        f"In {100 * priced.overrun_chance:.0f} % of simulated campaigns the realised cost passes the budget that the "
-        "expected cost meets.",
+        *(_mode_note(mode, Kept(**budget[mode.value]), config) for mode in BudgetMode),
     ]
+
+
+def _mode_note(mode: BudgetMode, kept: Kept, config: Config) -> str:
+    """Say what a mode of the budget makes of it."""
+    name = {
+        BudgetMode.HARD: "hard limit on what all live offers may cost at worst",
+        BudgetMode.RISK: "risk limit on what is really paid, λ set anew each week",
+    }[mode]
+    chosen = "the mode of this policy" if mode is config.budget.mode else "for comparison"
+    return (
+        f"Budget as a {name} ({chosen}): {100 * kept.cost / config.budget.per_customer_week:.1f} % of it is spent "
+        f"(standard error {100 * kept.cost_se / config.budget.per_customer_week:.1f}), uplift {kept.uplift:.3f} per "
+        f"customer-week, overspent in {100 * kept.overrun_chance:.1f} % of {kept.campaigns} simulated campaigns (at "
+        f"most {100 * kept.overrun_hi:.1f} % by a 95 % interval)."
+    )
 
 
 def _summary(config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment) -> str:

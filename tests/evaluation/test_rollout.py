@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 import evaluation.rollout
-from evaluation.budget import find_price, under_hard_limit
+from evaluation.budget import BudgetMode, find_price, try_mode
 from evaluation.rollout import Play, Result, expected_gain, play
 from simulators.market import Horizon
 from simulators.reference import reference_pool
@@ -151,7 +151,7 @@ def test_a_policy_that_ignores_the_price_of_money_misses_the_budget_and_says_so(
 
 
 def test_under_a_hard_limit_no_world_passes_the_budget(where: Play) -> None:
-    limited = under_hard_limit(First((3,)), 0.0, 0.05, where)
+    limited = try_mode(BudgetMode.HARD, First((3,)), 0.0, 0.05, where)
     assert limited.overrun_chance == 0.0
     assert limited.uplift > 0
     assert limited.cost < find_price(First((3,)), 0.05, where, steps=1).cost
