@@ -82,15 +82,22 @@ def reached_share(reach: Reach | None, share: Tensor) -> Tensor:
     )
 
 
-def apply_lift(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
-    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift."""
+def apply_lift(both: Baseline, lift: Lift) -> Baseline:
+    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift.
+
+    Args:
+        both: Of the customers as they are and of their shadows, each shape (2, n); the shadows stay as they are.
+        lift: Of the customers.
+    """
+    own, shadow = both.apart()
     share = lift.carryover
-    return Baseline(
+    touched = Baseline(
         visit_logit=torch.lerp(shadow.visit_logit, own.visit_logit, share) + lift.visit_logit,
         extra_baskets=torch.lerp(shadow.extra_baskets, own.extra_baskets, share),
         spend_log_mean=torch.lerp(shadow.spend_log_mean, own.spend_log_mean, share) + lift.spend_log,
         spend_log_sd=shadow.spend_log_sd,
     )
+    return touched.beside(shadow)
 
 
 def expected_saving(columns: OfferColumns, offer: Tensor, wallet: Wallet) -> Tensor:

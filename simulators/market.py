@@ -66,7 +66,7 @@ def open_market(
         budget_cents: Hard limit on each cohort's committed cost.
         alike: Length of the runs of rows whose draws share an ensemble member, draw % n_members; it divides n.
     """
-    n, device = start.n, start.weeks_seen.device
+    n, device, start = start.n, start.weeks_seen.device, start.columnwise()
     zero = torch.zeros(n, dtype=torch.int64, device=device)
     member = draw % market.response.n_members
     seen = features(start)
@@ -131,20 +131,18 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     """
     wallet, visit = sight.wallet, market.response.visit
     permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
-    state, made = send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
+    state, made = send(market, state, action * permitted, noise)
     state = shake(market, state, noise)
-    own, other = baselines(market, state, sight.features)
     lift = measure_lift(market.columns, state, wallet)
-    touched = apply_lift(own, other, lift)
-    bought, alone = shop(visit, touched, noise), shop(visit, other, noise)
+    both = apply_lift(baselines(market, state, sight.features), lift)
+    (bought, alone), (net, shadow_net) = shop(visit, both, noise).apart(), wallet.margin * expected_spend(visit, both)
     live = state.weeks_left > 0
     price = price_offer(market, state, wallet, bought.spend / bought.baskets)
     intent = bought.visited & live & (noise.redeem < lift.redeem_chance)
     redeemed, fill = serve_claims(market, state, intent & (price.cost > 0), noise)
     contact = market.columns.contact[made].to(torch.float32) / 100.0
-    cost = torch.sigmoid(touched.visit_logit) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
-    paid = torch.where(redeemed, price.cost, torch.zeros_like(price.cost))
-    saved = torch.where(redeemed, price.discount, torch.zeros_like(price.cost)) / 100.0
+    cost = torch.sigmoid(both.visit_logit[0]) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
+    paid, saved = price.cost * redeemed, price.discount * redeemed / 100.0
     appetites = appetite(visit, wallet.taste)
     happened = write_down(visit, state.customer, appetites, bought, noise, Deal(saved, redeemed, made > 0))
     nothing = torch.zeros_like(redeemed)
@@ -156,8 +154,8 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
         redeemed=redeemed,
         spend=happened.spend,
         cost=cost,
-        net=wallet.margin * expected_spend(visit, touched) - cost,
-        shadow_net=wallet.margin * expected_spend(visit, other),
+        net=net - cost,
+        shadow_net=shadow_net,
         realised_cost=paid / 100.0 + contact,
         realised_net=wallet.margin * happened.spend - paid / 100.0 - contact,
         realised_shadow_net=wallet.margin * shadowed.spend,
@@ -177,9 +175,8 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     The expected margin of one more week without offers, held for `Horizon.terminal_weeks`.
     """
     wallet = open_wallet(market.categories, state.customer, state.promoted)
-    own, other = baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
     lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
-    visit = market.response.visit
-    difference = expected_spend(visit, apply_lift(own, other, lift)) - expected_spend(visit, other)
-    return market.horizon.terminal_weeks * wallet.margin * difference
+    both = apply_lift(baselines(market, state, features(state.customer)), lift)
+    own, shadow = expected_spend(market.response.visit, both)
+    return market.horizon.terminal_weeks * wallet.margin * (own - shadow)
