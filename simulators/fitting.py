@@ -13,7 +13,7 @@ from tqdm import tqdm
 from campaigns.errors import InputError
 from history.features import FEATURES
 from simulators.redemption import RedemptionModel, bootstrap_weights
-from simulators.response import HEADS, Family, ResponseModel, capped, basis, forward, n_inputs, standardise
+from simulators.response import HEADS, Family, ResponseModel, capped, basis, forward, n_inputs, of_baseline, standardise
 from simulators.shocks import Surprises, fit_shocks, no_shocks
 from simulators.shopping import spend_given_visit
 from simulators.visit import VisitModel, plain_visit
@@ -168,7 +168,7 @@ def _fit_ensemble(
     sizes = [n_inputs(config.family), *([config.hidden] * 2 if config.family is Family.NETWORK else []), len(HEADS)]
     weights, biases = _initial_layers(sizes, config.members, generator)
     spread = _Spread(torch.tensor(1.0, requires_grad=True), torch.tensor(0.5, requires_grad=True))
-    inputs = basis(config.family, standardise(rows.features, *moments))
+    inputs = basis(config.family, of_baseline(standardise(rows.features, *moments)))
     customer_weight = bootstrap_weights(rows.customer, config.members, generator)
     steps = config.epochs * (len(rows) // config.batch + 1)
     learned = [*weights, *biases, spread.log_size, spread.basket_slope]

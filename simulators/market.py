@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from campaigns.budget import Ledger
+from campaigns.budget import UNLIMITED, Ledger
 from campaigns.rules import Facts, allowed
 from history.features import features
 from history.state import State, advance
@@ -48,10 +48,6 @@ __all__ = [
     "step",
     "terminal_value",
 ]
-
-UNLIMITED = 2**53
-"""Budget that never binds [cents]."""
-
 
 def open_market(
     market: Market, start: State, draw: Tensor, *, cohorts: int = 1, budget_cents: int = UNLIMITED, alike: int = 1
@@ -110,7 +106,7 @@ def look(market: Market, state: MarketState) -> Sight:
         live=state.weeks_left > 0,
         weeks_since_visit=state.customer.weeks_since_visit,
         reachable=campaign & state.here,
-        budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
+        budget_left=per_customer(state.ledger.remaining, state.n),
         stock_left=market.columns.stock,
     )
     return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))

@@ -27,6 +27,11 @@ TREATED: Final = frozenset(
 )
 """Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
 BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)
+_STRETCHES: Final = tuple(
+    (i, next(j for j in range(i, len(FEATURES) + 1) if j not in BASELINE_FEATURES))
+    for i in BASELINE_FEATURES
+    if i - 1 not in BASELINE_FEATURES
+)
 HEADS: Final = ("visit_logit", "extra_baskets_log_rate", "spend_log_mean", "spend_log_sd")
 KNOWN_WEEKS: Final = 12.0
 """Weeks after which it no longer counts how long a customer is known: all of a history are known equally long."""
@@ -102,7 +107,7 @@ class ResponseModel:
             member: Index of the ensemble member, shape (n,), int64; or shape (b,) where each of b equally long runs of
                 rows has one member, of which the others need not be run.
         """
-        inputs, runs = basis(self.family, self.standardise(features)), len(member)
+        inputs, runs = self._inputs(features), len(member)
         if runs == len(features):
             heads = forward(self.weights, self.biases, inputs)
             return self._finish(heads.gather(0, member.expand(1, heads.shape[1], -1)).squeeze(0))
@@ -114,7 +119,7 @@ class ResponseModel:
 
     def baseline_of_all(self, features: Tensor) -> list[Baseline]:
         """Return the baseline by every member in turn."""
-        heads = forward(self.weights, self.biases, basis(self.family, self.standardise(features)))
+        heads = forward(self.weights, self.biases, self._inputs(features))
         return [self._finish(member) for member in heads]
 
     def redemption_logit(self, features: Tensor, member: Tensor) -> Tensor:
@@ -141,6 +146,11 @@ class ResponseModel:
             visit=self.visit.to(device),
             shocks=self.shocks.to(device),
         )
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        """Return the inputs of the first layer, shape (n_inputs, n)."""
+        seen, mean, scale = map(of_baseline, (features, self.mean.unsqueeze(0), self.scale.unsqueeze(0)))
+        return basis(self.family, standardise(seen, mean, scale))
 
     def _finish(self, heads: Tensor) -> Baseline:
         visit, extra, mean, sd = heads.unbind()
@@ -200,20 +210,24 @@ def forward(weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], inputs: Ten
     return torch.baddbmm(biases[-1].mT, weights[-1].mT, hidden)
 
 
+def of_baseline(values: Tensor) -> Tensor:
+    """Return the columns of `FEATURES` that the baseline sees, shape (n, n_features) to (n, n_seen)."""
+    return torch.cat([values.T[first:after] for first, after in _STRETCHES]).T
+
+
 def basis(family: Family, z: Tensor) -> Tensor:
-    """Return the inputs of the first layer: the baseline features, and their squares in the additive family.
+    """Return the inputs of the first layer: standardised features, and their squares in the additive family.
 
     Args:
         family: Form of the baseline.
-        z: Standardised features, shape (n, n_features).
+        z: What the baseline sees, standardised, shape (n, n_seen).
 
     Returns:
         Shape (n_inputs, n).
     """
-    inputs = torch.stack([z[:, i] for i in BASELINE_FEATURES])
     if family is Family.ADDITIVE:
-        return torch.cat([inputs, inputs.square() - 1.0])
-    return inputs
+        return torch.cat([z.T, z.T.square() - 1.0])
+    return z.T
 
 
 def n_inputs(family: Family) -> int:
