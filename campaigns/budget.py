@@ -12,7 +12,6 @@ from torch import Tensor
 
 from campaigns.errors import InputError
 
-
 UNLIMITED: Final = 2**53
 """Budget that never binds [cents]."""
 

@@ -56,5 +56,5 @@ def allowed(columns: OfferColumns, rules: Rules, facts: Facts) -> Any:
     eligible = facts.weeks_since_visit >= columns.min_weeks_since_visit[offers]
     affordable = (columns.cap + columns.contact)[offers] <= facts.budget_left
     spare = (facts.margin_bp - round(rules.margin_floor * BASIS_POINTS)) * facts.basket // BASIS_POINTS
-    earning = every_promo_cents(columns, facts.basket, facts.category_eligible).cost.T <= spare
+    earning = spare >= every_promo_cents(columns, facts.basket, facts.category_eligible).cost.T
     return ((free & eligible & affordable & (facts.stock_left != 0)[offers] & earning) | (columns.kind == 0)[offers]).T

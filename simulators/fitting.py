@@ -13,7 +13,7 @@ from tqdm import tqdm
 from campaigns.errors import InputError
 from history.features import FEATURES
 from simulators.redemption import RedemptionModel, bootstrap_weights
-from simulators.response import HEADS, Family, ResponseModel, capped, basis, forward, n_inputs, of_baseline, standardise
+from simulators.response import HEADS, Family, ResponseModel, basis, capped, forward, n_inputs, of_baseline, standardise
 from simulators.shocks import Surprises, fit_shocks, no_shocks
 from simulators.shopping import spend_given_visit
 from simulators.visit import VisitModel, plain_visit

@@ -50,7 +50,7 @@ class Family(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """What n customers would do this week without an offer, each shape (n,), float32; or of two kinds of them, each (2, n)."""
+    """What n customers would do this week without an offer, (n,) each, float32; or they and their twins, (2, n)."""
 
     visit_logit: Tensor
     extra_baskets: Tensor  # mean number of baskets beyond the first, given a visit

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from campaigns.arithmetic import Promo, eligible_cents, promo_cents
 from campaigns.budget import serve
+from campaigns.offers import OfferColumns
 from history.features import HABIT, exposure_rate, features
 from history.state import State, WeekEvents, where_state
 from simulators.promotion import Wallet, to_cents
@@ -30,8 +31,8 @@ def of_person(values: Tensor, shops: int) -> Tensor:
 
 
 def per_customer(of_cohort: Tensor, n: int) -> Tensor:
-    """Spread a value of each cohort over its customers, shape (g,) to (n,)."""
-    return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
+    """Spread a value of each cohort over its customers, shape (..., g) to (..., n)."""
+    return of_cohort.unsqueeze(-1).expand(*of_cohort.shape, n // of_cohort.shape[-1]).flatten(-2)
 
 
 def send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
@@ -71,12 +72,17 @@ def shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
     return state
 
 
-def baselines(market: Market, state: MarketState, seen: Tensor) -> Baseline:
+def weather(state: MarketState) -> Tensor:
+    """Return the week's shocks as each customer feels them, shape (n, 3)."""
+    return per_customer(state.shock, state.n).T
+
+
+def baselines(market: Market, state: MarketState, seen: Tensor, weather: Tensor) -> Baseline:
     """Return the learned baselines of the customers as they are (`seen`), and of their shadows beside them."""
     response = market.response
     own = response.baseline(seen, state.member)
     base = own.beside(response.baseline(features(state.shadow), state.member))
-    visit, baskets, spend = (per_customer(shock, state.n) for shock in state.shock.unbind(dim=0))
+    visit, baskets, spend = weather.unbind(dim=1)
     level, season = market.level, market.season.at(state.week)
     base = replace(
         base,
@@ -87,11 +93,10 @@ def baselines(market: Market, state: MarketState, seen: Tensor) -> Baseline:
     return with_traits(response.visit, base, state.trait_baskets, state.trait_spend)
 
 
-def price_offer(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
-    """Return what redeeming the live offer on this basket [USD] saves the customer and costs the shop."""
-    whole = to_cents(basket)
-    eligible = eligible_cents(market.columns, state.offer, whole, to_cents(basket * wallet.share))
-    return promo_cents(market.columns, state.offer, whole, eligible)
+def price_offer(terms: OfferColumns, wallet: Wallet, basket: Tensor) -> Promo:
+    """Return what redeeming offers of these terms on this basket [USD] saves the customer and costs the shop."""
+    whole, every = to_cents(basket), slice(None)
+    return promo_cents(terms, every, whole, eligible_cents(terms, every, whole, to_cents(basket * wallet.share)))
 
 
 def serve_claims(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
