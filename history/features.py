@@ -105,9 +105,13 @@ def _category_total(state: State) -> Tensor:
 
 
 def _correction(state: State, half_life: float) -> Tensor:
-    return torch.expm1(state.weeks_seen * math.log(decay_of(half_life))).neg_().clamp_(min=1e-6)
+    return _seen_share(state.weeks_seen * math.log(decay_of(half_life)))
 
 
 def _corrections(state: State) -> Tensor:
     log_decays = torch.log1p(-visit_gains(state.weeks_seen.device))
-    return torch.expm1(torch.outer(log_decays, state.weeks_seen)).neg_().clamp_(min=1e-6).T
+    return _seen_share(torch.outer(log_decays, state.weeks_seen)).T
+
+
+def _seen_share(log_left: Tensor) -> Tensor:
+    return log_left.exp_().neg_().add_(1.0).clamp_(min=1e-6)

@@ -39,8 +39,8 @@ def measure_lift(terms: OfferColumns, state: MarketState, wallet: Wallet) -> Lif
     """
     effects, live = state.effects, (state.weeks_left > 0).to(torch.float32)
     saving = live * _saving(terms, slice(None), wallet.basket, wallet.basket * wallet.share)
-    fresh = effects.salience ** state.age.to(torch.float32)
-    pull = fresh * torch.exp(-effects.fatigue * state.customer.recent_contacts.sum(dim=1))
+    tired = effects.fatigue * state.customer.recent_contacts.sum(dim=1)
+    pull = torch.exp(torch.log(effects.salience) * state.age - tired)
     kind = terms.kind.unsqueeze(1)
     hazard = (
         state.redeem_hazard
@@ -76,7 +76,7 @@ def reached_log(reach: Reach | None, kind: Tensor, saving: Tensor) -> Tensor:
     stretch = reach.stretch.gather(1, kind).squeeze(1)
     above = torch.minimum(log, ceiling) + stretch * (log - ceiling).clamp(min=0.0)
     share = (log / floor.clamp(min=1e-6)).clamp(max=1.0)
-    return torch.where(log < floor, floor * share**stretch, above)
+    return torch.where(log < floor, floor * torch.exp(stretch * torch.log(share)), above)
 
 
 def reached_share(reach: Reach | None, share: Tensor) -> Tensor:

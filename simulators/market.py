@@ -100,12 +100,14 @@ def promoted_at(market: Market, start: State) -> Tensor:
 def look(market: Market, state: MarketState) -> Sight:
     """Look at the customers before the week."""
     contacts = state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1)
-    of_people, left = of_person(contacts, market.shops), per_customer(state.ledger.remaining, state.n)
-    return in_blocks(partial(_look, market), state.offer, (state, of_people, left), state.run)
+    left = per_customer(state.ledger.remaining, state.n) if state.ledger.bounded else state.ledger.remaining[:1]
+    return in_blocks(partial(_look, market), state.offer, (state, of_person(contacts, market.shops), left), state.run)
 
 
 def _look(market: Market, state: MarketState, contacts: Tensor, budget_left: Tensor) -> Sight:
-    wallet = open_wallet(market.categories, state.customer, state.promoted)
+    seen, wallet = features(state.customer), open_wallet(market.categories, state.customer, state.promoted)
+    if state.week >= market.horizon.campaign_weeks:
+        return Sight(seen, wallet, (market.columns.kind == 0).expand(state.n, -1))
     facts = Facts(
         basket=to_cents(wallet.basket),
         category_eligible=to_cents(wallet.basket * wallet.share),
@@ -113,11 +115,11 @@ def _look(market: Market, state: MarketState, contacts: Tensor, budget_left: Ten
         recent_contacts=contacts,
         live=state.weeks_left > 0,
         weeks_since_visit=state.customer.weeks_since_visit,
-        reachable=state.here & (state.week < market.horizon.campaign_weeks),
+        reachable=state.here,
         budget_left=budget_left,
         stock_left=market.columns.stock,
     )
-    return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))
+    return Sight(seen, wallet, allowed(market.columns, market.rules, facts))
 
 
 def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise: Noise) -> tuple[MarketState, Outcome]:

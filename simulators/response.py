@@ -169,9 +169,9 @@ def standardise(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 def capped(features: Tensor) -> Tensor:
     """Hold the last feature, how long a customer is known, at `KNOWN_WEEKS`."""
-    limit = torch.full((features.shape[1],), torch.inf, device=features.device)
-    limit[-1:].fill_(math.log1p(KNOWN_WEEKS))
-    return features.clamp(max=limit)
+    held = features.clone()
+    held[:, -1].clamp_(max=math.log1p(KNOWN_WEEKS))
+    return held
 
 
 def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:

@@ -121,11 +121,11 @@ def count_quantile(mean: Tensor, size: Tensor, uniform: Tensor) -> Tensor:
         size: Shape (); the larger, the nearer to a Poisson distribution.
         uniform: Shape (n,).
     """
-    chance, step, factors = _count_terms(mean, size)
-    below, count, above = chance.clone(), torch.zeros_like(mean), torch.empty_like(mean)
-    for factor in factors.unbind():
+    power, step, factors = _count_terms(mean, size)
+    below, count, above = power.clone(), torch.zeros_like(mean), torch.empty_like(mean)
+    for term in factors.cumprod(0).unbind():
         count.add_(torch.gt(uniform, below, out=above))
-        below.add_(chance.mul_(step).mul_(factor))
+        below.addcmul_(power.mul_(step), term)
     return count
 
 

@@ -135,11 +135,12 @@ def write_down(
     visit: VisitModel, state: State, taste: Appetite, bought: Bought, noise: Noise, deal: Deal
 ) -> WeekEvents:
     """Write down a simulated week as the history would have recorded it."""
-    spend = bought.spend * bought.visited
+    visited = bought.visited.to(torch.float32)
+    spend = bought.spend * visited
     habit = (state.promo_average / state.spend_average[:, HABIT].clamp(min=1e-3)).clamp_(max=1.0)
     shares = category_shares(visit, taste, bought.spend, noise.categories)
     return WeekEvents(
-        baskets=bought.baskets * bought.visited,
+        baskets=bought.baskets * visited,
         spend=spend,
         promo_spend=spend * promo_share(visit, habit, bought.spend, noise.promo),
         saving=deal.saved,
