@@ -66,10 +66,10 @@ def every_promo_cents(columns: OfferColumns, basket: Any, category: Any) -> Prom
         basket: Shelf price of the whole basket [cents], shape (n,), int64.
         category: Shelf price of its part in the promoted category [cents], shape (n,), int64.
     """
-    everything = slice(None)
-    basket, category = basket[:, None], category[:, None]
+    everything = (slice(None), None)  # offer by offer over all baskets, as memory has it
     eligible = eligible_cents(columns, everything, basket, category)
-    return _price(columns, _terms(columns, everything), basket, eligible)
+    promo = _price(columns, _terms(columns, everything), basket, eligible)
+    return Promo(promo.discount.T, promo.gift_cost.T)
 
 
 def total_promo_cents(columns: OfferColumns, offers: Any, basket: Any, eligible: Any) -> Promo:
@@ -102,9 +102,9 @@ def _terms(columns: OfferColumns, offer: Any) -> _Terms:
 def _price(columns: OfferColumns, terms: _Terms, basket: Any, eligible: Any) -> Promo:
     # A kind is told by its terms (`Offer` refuses any other): those that it does not use are 0 and add nothing.
     eligible = _positive(_least(eligible, basket))
-    reached = (eligible >= terms.threshold) & (eligible > 0)
-    saved = (eligible * terms.depth_bp // BASIS_POINTS + terms.value) * reached
-    discount = _least(_least(saved, terms.cap), _least(eligible, _most_discount(columns, basket)))
+    reached = eligible >= terms.threshold.clip(min=1)
+    saved = _least(eligible * terms.depth_bp // BASIS_POINTS + terms.value, terms.cap) * reached
+    discount = _least(_least(saved, eligible), _most_discount(columns, basket))
     return Promo(discount=discount, gift_cost=terms.gift_cost * reached)
 
 

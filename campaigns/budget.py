@@ -5,12 +5,15 @@ Everything is a scan over the batch: no loop over customers and no host round tr
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 
 from campaigns.errors import InputError
+
+UNLIMITED: Final = 2**53
+"""Budget that never binds [cents]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class Ledger:
     reserved: Tensor  # worst case of each customer's live offer [cents], int64, shape (..., n)
     spent: Tensor  # [cents], int64, shape (...)
     excess: Tensor  # asked for beyond a reservation and not paid [cents], int64, (...); not 0 is the caller's bug
+    bounded: bool = True  # False where the budget never binds, so that nobody need queue
 
     @classmethod
     def open(cls, budget_cents: int, shape: int | tuple[int, ...], device: torch.device | str = "cpu") -> Self:
@@ -42,7 +46,7 @@ class Ledger:
             raise InputError(f"budget: budget_cents is {budget_cents}; expected 0 or more cents")
         reserved = torch.zeros(shape, dtype=torch.int64, device=device)
         nothing = torch.zeros(reserved.shape[:-1], dtype=torch.int64, device=device)
-        return cls(remaining=nothing + budget_cents, reserved=reserved, spent=nothing, excess=nothing)
+        return cls(nothing + budget_cents, reserved, spent=nothing, excess=nothing, bounded=budget_cents < UNLIMITED)
 
     def grant(self, liability: Tensor, priority: Tensor) -> tuple[Self, Tensor]:
         """Reserve the requests, first come first served, for as long as the budget lasts.
@@ -58,7 +62,9 @@ class Ledger:
             The new ledger, and True where a request was granted, shape (..., n), bool.
         """
         liability = liability.clamp(min=0)
-        granted = (_running_total(liability, priority) <= self.remaining.unsqueeze(-1)) | (liability == 0)
+        granted = torch.ones_like(liability, dtype=torch.bool)
+        if self.bounded:
+            granted = (_running_total(liability, priority) <= self.remaining.unsqueeze(-1)) | (liability == 0)
         amount = liability * granted
         ledger = replace(self, remaining=self.remaining - amount.sum(-1), reserved=self.reserved + amount)
         return ledger, granted
@@ -89,13 +95,18 @@ def serve(claims: Tensor, priority: Tensor, stock: Tensor | int) -> Tensor:
     Args:
         claims: True where a customer claims one piece, bool, shape (..., n).
         priority: Time of arrival, lowest first, shape (..., n).
-        stock: Pieces left, shape () or (..., 1); negative is no limit.
+        stock: Pieces left, shape () or (..., 1); negative is no limit. A number spares sorting the whole queue.
 
     Returns:
         True where a claim is served, of the shape of `claims`, bool.
     """
-    place = _running_total(claims.to(torch.int64), priority)
-    return claims & ((place <= stock) | (torch.as_tensor(stock) < 0))
+    if isinstance(stock, Tensor):
+        place = _running_total(claims.to(torch.int64), priority)
+        return claims & ((place <= stock) | (stock < 0))
+    if not 0 <= stock < claims.shape[-1]:
+        return claims
+    first = torch.where(claims, priority, torch.inf).topk(stock, dim=-1, largest=False, sorted=False).indices
+    return claims & torch.zeros_like(claims).scatter(-1, first, True)
 
 
 def _running_total(amount: Tensor, priority: Tensor) -> Tensor:

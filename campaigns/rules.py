@@ -45,25 +45,16 @@ class Facts:
     live: Any  # an earlier offer is still outstanding, bool
     weeks_since_visit: Any
     reachable: Any  # bool
-    budget_left: Any  # neither spent nor reserved [cents], int64, shape () or (1,)
+    budget_left: Any  # neither spent nor reserved [cents], int64, shape (), (1,) or (n,)
     stock_left: Any  # redemptions left this week, int64, shape (n_offers,); negative is no limit
 
 
 def allowed(columns: OfferColumns, rules: Rules, facts: Facts) -> Any:
     """Return True where a customer may get an offer, shape (n, n_offers), bool; column 0 is always True."""
+    offers = (slice(None), None)  # offer by offer over all customers, as memory has it
     free = facts.reachable & ~facts.live & (facts.recent_contacts < rules.contact_cap)
-    eligible = facts.weeks_since_visit[:, None] >= columns.min_weeks_since_visit
-    affordable = (columns.cap + columns.contact <= facts.budget_left) & (facts.stock_left != 0)
-    floor = round(rules.margin_floor * BASIS_POINTS) * facts.basket
-    earning = margin(columns, facts) >= floor[:, None]
-    return (free[:, None] & eligible & affordable & earning) | (columns.kind == 0)
-
-
-def margin(columns: OfferColumns, facts: Facts) -> Any:
-    """Return what the typical basket earns once each offer is paid, exactly.
-
-    Returns:
-        Margin in ten-thousandths of a cent, shape (n, n_offers), int64; negative where an offer costs more than that.
-    """
-    cost = every_promo_cents(columns, facts.basket, facts.category_eligible).cost
-    return (facts.margin_bp * facts.basket)[:, None] - BASIS_POINTS * cost
+    eligible = facts.weeks_since_visit >= columns.min_weeks_since_visit[offers]
+    affordable = (columns.cap + columns.contact)[offers] <= facts.budget_left
+    spare = (facts.margin_bp - round(rules.margin_floor * BASIS_POINTS)) * facts.basket // BASIS_POINTS
+    earning = spare >= every_promo_cents(columns, facts.basket, facts.category_eligible).cost.T
+    return ((free & eligible & affordable & (facts.stock_left != 0)[offers] & earning) | (columns.kind == 0)[offers]).T

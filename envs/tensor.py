@@ -138,4 +138,4 @@ def taken(flat: Mapping[str, Tensor], name: str, like: Tensor) -> Tensor:
             f"the environment's saved {name} is {found}; expected shape {tuple(like.shape)} and type {like.dtype}: it "
             "was saved in another world"
         )
-    return value.to(like.device)
+    return torch.empty_like(like).copy_(value)  # also laid out in memory like it, or sums would round otherwise

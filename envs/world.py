@@ -14,6 +14,8 @@ from simulators.shopping import Noise
 
 ALIKE = 64
 """Customers who share an ensemble member in an episode, at most: as many as make matrix products worth while."""
+RUNS = 64
+"""Runs of such customers from which on they may be longer, since that many sample the ensemble well."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def draw_worlds(
         Draws, shape (n,), int64; and the length of the runs of customers that share an ensemble member, so that the
         others need not be run for them. The member is uniform for each run, the draw among those of its member.
     """
-    alike, members = math.gcd(n, ALIKE), min(market.response.n_members, market.effects.n_draws)
+    alike = math.gcd(n, max(ALIKE, 2 ** int(math.log2(max(n / RUNS, 1)))))
+    members = min(market.response.n_members, market.effects.n_draws)
     uniform = torch.rand(2, n, generator=generator, device=device)
     member = (uniform[0, ::alike] * members).to(torch.int64).clamp(max=members - 1).repeat_interleave(alike)
     every = market.response.n_members

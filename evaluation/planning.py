@@ -9,6 +9,7 @@ from torch import Tensor
 
 from campaigns.offers import MOST_CENTS
 from history.state import State
+from history.state import take_rows as state_rows
 from simulators.market import Market, MarketState, Outcome, Sight, look, open_market, step, terminal_value
 from simulators.shopping import Noise, draw_noise
 
@@ -41,7 +42,7 @@ def take_rows(record: Record, index: Tensor, n: int) -> Record:
     taken: Any = record
     if isinstance(record, Tensor):
         if record.ndim and record.shape[0] == n:
-            taken = record.index_select(0, index)
+            taken = state_rows(record, index)
         elif record.ndim == 2 and record.shape == (1, n):  # of a cohort
             taken = record.index_select(1, index)
     elif is_dataclass(record) and not isinstance(record, type):

@@ -1,5 +1,6 @@
 """Features: what a response model or a policy sees of a customer's state before the week's decision."""
 
+import math
 from typing import Final
 
 import torch
@@ -11,6 +12,7 @@ from history.state import (
     VISIT_HALF_LIVES,
     State,
     decay_of,
+    visit_gains,
 )
 
 FEATURES: Final = (
@@ -37,31 +39,28 @@ HABIT: Final = VISIT_HALF_LIVES.index(HABIT_HALF_LIFE)
 
 
 def features(state: State) -> Tensor:
-    """Return what may be seen of n customers, shape (n, len(FEATURES)), float32."""
+    """Return what may be seen of n customers, shape (n, len(FEATURES)), float32, laid out column by column."""
     corrections = _corrections(state)
-    visit = state.visit_average / corrections
-    spend = state.spend_average / corrections
     habit = corrections[:, HABIT]
-    habit_spend = spend[:, HABIT]
-    contacts = state.recent_contacts.sum(dim=1)
+    habit_spend = torch.maximum(state.spend_average[:, HABIT], 1e-2 * habit)
     columns = [
         torch.log1p(state.weeks_since_visit),
-        *visit.unbind(dim=1),
-        *torch.log1p(spend).unbind(dim=1),
-        torch.log1p(state.basket_average / habit),
-        torch.log1p(spend_per_active_week(state)),
-        _share(state.promo_average / habit, habit_spend),
-        _share(state.saving_average / habit, habit_spend),
+        *(state.visit_average / corrections).unbind(dim=1),
+        *(state.spend_average / corrections).log1p_().unbind(dim=1),
+        (state.basket_average / habit).log1p_(),
+        spend_per_active_week(state).log1p_(),
+        state.promo_average / habit_spend,
+        state.saving_average / habit_spend,
         state.redeemed_average / habit,
         torch.log1p(state.weeks_since_contact),
-        contacts,
+        state.recent_contacts.sum(dim=1),
         torch.log1p(state.weeks_since_redemption),
         state.exposure_average / habit,
         torch.log1p(state.pantry),
-        taste(state).square().sum(dim=1),
+        state.category_average.square().sum(dim=1) / _category_total(state).square_(),
         torch.log1p(state.weeks_seen),
     ]
-    return torch.stack(columns, dim=1)
+    return torch.stack(columns).T
 
 
 def visit_rates(state: State) -> Tensor:
@@ -81,8 +80,7 @@ def spend_per_active_week(state: State) -> Tensor:
 
 def saved_share(state: State) -> Tensor:
     """Return the share of spend that coupons and other targeted offers saved, shape (n,)."""
-    correction = _correction(state, HABIT_HALF_LIFE)
-    return state.saving_average / correction / (state.spend_average[:, HABIT] / correction).clamp(min=1.0)
+    return state.saving_average / torch.maximum(state.spend_average[:, HABIT], _correction(state, HABIT_HALF_LIFE))
 
 
 def basket_rate(state: State) -> Tensor:
@@ -97,19 +95,23 @@ def exposure_rate(state: State) -> Tensor:
 
 def taste(state: State) -> Tensor:
     """Return each category's share of the customer's spend, shape (n, n_categories); rows sum to 1, or to 0."""
-    correction = _correction(state, TASTE_HALF_LIFE).unsqueeze(1)
-    spend = state.category_average / correction
-    return spend / spend.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    return state.category_average * _category_total(state).reciprocal_().unsqueeze(1)
 
 
-def _share(part: Tensor, whole: Tensor) -> Tensor:
-    return part / whole.clamp(min=1e-2)
+def _category_total(state: State) -> Tensor:
+    """Return the weekly spend in all categories, at least a trace, in the scale of their raw average, shape (n,)."""
+    trace = _correction(state, TASTE_HALF_LIFE).mul_(1e-6)
+    return torch.maximum(state.category_average.sum(dim=1), trace)
 
 
 def _correction(state: State, half_life: float) -> Tensor:
-    return (1.0 - decay_of(half_life) ** state.weeks_seen).clamp(min=1e-6)
+    return _seen_share(state.weeks_seen * math.log(decay_of(half_life)))
 
 
 def _corrections(state: State) -> Tensor:
-    decays = [torch.full_like(state.weeks_seen, decay_of(half_life)) for half_life in VISIT_HALF_LIVES]
-    return (1.0 - torch.stack(decays, dim=1) ** state.weeks_seen.unsqueeze(1)).clamp(min=1e-6)
+    log_decays = torch.log1p(-visit_gains(state.weeks_seen.device))
+    return _seen_share(torch.outer(log_decays, state.weeks_seen)).T
+
+
+def _seen_share(log_left: Tensor) -> Tensor:
+    return log_left.exp_().neg_().add_(1.0).clamp_(min=1e-6)

@@ -5,7 +5,9 @@ weekly events, so there is no second definition of a feature to drift away (the 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import Final, Self
 
 import torch
@@ -43,7 +45,8 @@ class WeekEvents:
 class State:
     """What is remembered of n customers at the end of a week; float32, shape (n,) unless said otherwise.
 
-    Averages are raw exponential sums: divide by 1 - decay**weeks_seen to remove the start from zero.
+    Averages are raw exponential sums: divide by 1 - decay**weeks_seen to remove the start from zero. Tables lie in
+    memory column by column, as `initial_state` lays them, so that what is done to a column or to a row's sum is quick.
     """
 
     weeks_seen: Tensor
@@ -71,17 +74,40 @@ class State:
 
     def take(self, index: Tensor) -> Self:
         """Return the rows named by `index`, shape (m,), int64."""
-        return replace(self, **{f.name: getattr(self, f.name).index_select(0, index) for f in fields(self)})
+        return self._each(lambda values: take_rows(values, index))
+
+    def rows(self, part: slice) -> Self:
+        """Return a stretch of rows, without a copy."""
+        return self._each(lambda values: values[part])
 
     def to(self, device: torch.device | str) -> Self:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return self._each(lambda values: values.to(device))
+
+    def columnwise(self) -> Self:
+        """Return the same state with its tables laid out column by column."""
+        return self._each(columnwise)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})
+
+
+def columnwise(values: Tensor) -> Tensor:
+    """Lay a table out column by column; its values and shape stay."""
+    return values.T.contiguous().T if values.ndim == 2 else values
+
+
+def take_rows(values: Tensor, index: Tensor) -> Tensor:
+    """Return the rows named by `index`, shape (m,), int64, laid out as `values` are."""
+    if values.ndim == 2 and values.stride(0) == 1:
+        return values.T.index_select(1, index).T
+    return values.index_select(0, index)
 
 
 def initial_state(n: int, n_categories: int, device: torch.device | str = "cpu") -> State:
     """Return the state of n customers of whom nothing is known yet."""
 
     def full(value: float, *shape: int) -> Tensor:
-        return torch.full((n, *shape), value, dtype=torch.float32, device=device)
+        return columnwise(torch.full((n, *shape), value, dtype=torch.float32, device=device))
 
     k = len(VISIT_HALF_LIVES)
     return State(
@@ -111,6 +137,7 @@ def advance(state: State, events: WeekEvents) -> State:
     """Turn last week's state and this week's events into this week's state."""
     visited = events.baskets > 0
     visit = visited.to(torch.float32)
+    newest = events.contacted.unsqueeze(0)
     return State(
         weeks_seen=state.weeks_seen + 1.0,
         weeks_since_visit=_clock(state.weeks_since_visit, visited),
@@ -124,23 +151,27 @@ def advance(state: State, events: WeekEvents) -> State:
         redeemed_average=_average(state.redeemed_average, events.redeemed, HABIT_HALF_LIFE),
         exposure_average=_average(state.exposure_average, events.exposure, HABIT_HALF_LIFE),
         pantry=state.pantry * decay_of(PANTRY_HALF_LIFE) + events.saving,
-        recent_contacts=torch.cat([events.contacted.unsqueeze(1), state.recent_contacts[:, :-1]], dim=1),
+        recent_contacts=torch.cat([newest, state.recent_contacts.T[:-1]]).T,
         category_average=_average(state.category_average, events.category_spend, TASTE_HALF_LIFE),
     )
 
 
 def _clock(weeks: Tensor, happened: Tensor) -> Tensor:
-    return torch.where(happened, torch.zeros_like(weeks), (weeks + 1.0).clamp(max=NEVER))
+    return (weeks + 1.0).clamp_(max=NEVER).mul_(~happened)
 
 
 def _averages(averages: Tensor, value: Tensor) -> Tensor:
-    columns = zip(averages.unbind(dim=1), VISIT_HALF_LIVES, strict=True)
-    return torch.stack([_average(average, value, half_life) for average, half_life in columns], dim=1)
+    return torch.lerp(averages, value.unsqueeze(1), visit_gains(averages.device))
 
 
 def _average(average: Tensor, value: Tensor, half_life: float) -> Tensor:
-    decay = decay_of(half_life)
-    return average * decay + value * (1.0 - decay)
+    return torch.lerp(average, value, 1.0 - decay_of(half_life))
+
+
+@cache
+def visit_gains(device: torch.device) -> Tensor:
+    """Return how much a week counts in the averages of `VISIT_HALF_LIVES`, shape (k,), kept on each device."""
+    return torch.tensor([1.0 - decay_of(half_life) for half_life in VISIT_HALF_LIVES], device=device)
 
 
 def join_states(states: list[State]) -> State:

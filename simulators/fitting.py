@@ -13,7 +13,7 @@ from tqdm import tqdm
 from campaigns.errors import InputError
 from history.features import FEATURES
 from simulators.redemption import RedemptionModel, bootstrap_weights
-from simulators.response import HEADS, Family, ResponseModel, capped, forward, n_inputs, standardise
+from simulators.response import HEADS, Family, ResponseModel, basis, capped, forward, n_inputs, of_baseline, standardise
 from simulators.shocks import Surprises, fit_shocks, no_shocks
 from simulators.shopping import spend_given_visit
 from simulators.visit import VisitModel, plain_visit
@@ -168,7 +168,7 @@ def _fit_ensemble(
     sizes = [n_inputs(config.family), *([config.hidden] * 2 if config.family is Family.NETWORK else []), len(HEADS)]
     weights, biases = _initial_layers(sizes, config.members, generator)
     spread = _Spread(torch.tensor(1.0, requires_grad=True), torch.tensor(0.5, requires_grad=True))
-    z = standardise(rows.features, *moments)
+    inputs = basis(config.family, of_baseline(standardise(rows.features, *moments)))
     customer_weight = bootstrap_weights(rows.customer, config.members, generator)
     steps = config.epochs * (len(rows) // config.batch + 1)
     learned = [*weights, *biases, spread.log_size, spread.basket_slope]
@@ -176,7 +176,7 @@ def _fit_ensemble(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in tqdm(range(steps), desc="fit response", unit="step", disable=None, leave=False):
         pick = torch.randint(len(rows), (config.batch,), generator=generator)
-        heads = forward(config.family, weights, biases, z[pick])
+        heads = forward(weights, biases, inputs[:, pick])
         loss = _negative_log_likelihood(heads, spread, rows.baskets[pick], rows.spend[pick])
         weighted = (loss * customer_weight[:, rows.customer[pick]]).mean()
         optimiser.zero_grad()
@@ -205,7 +205,7 @@ def _negative_log_likelihood(heads: Tensor, spread: _Spread, baskets: Tensor, sp
 
     The last two are given a visit; log spend rises with the log of the number of baskets.
     """
-    visit, extra, mean, log_sd = heads.unbind(dim=2)
+    visit, extra, mean, log_sd = heads.unbind(dim=1)
     visited = (baskets > 0).to(heads.dtype).expand_as(visit)
     log_spend = torch.log(spend.clamp(min=LOG_FLOOR)) - spread.basket_slope * torch.log(baskets.clamp(min=1.0))
     log_sd = log_sd.clamp(-2.0, 0.7)

@@ -1,6 +1,7 @@
 """What a live offer does to a customer, under the assumed effects: monotone in what it saves, by construction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,18 +25,23 @@ class Lift:
     carryover: Tensor  # share of induced habit that is causal
 
 
-def measure_lift(columns: OfferColumns, state: MarketState, wallet: Wallet) -> Lift:
-    """Return what the live offers and the memory of earlier ones do this week.
+def live_terms(columns: OfferColumns, offer: Tensor) -> OfferColumns:
+    """Return the terms of each customer's offer, shape (n,) each."""
+    return columns.to(lambda column: column.index_select(0, offer))
+
+
+def measure_lift(terms: OfferColumns, state: MarketState, wallet: Wallet) -> Lift:
+    """Return what the live offers, by their terms, and the memory of earlier ones do this week.
 
     The pull of an offer grows with the log of what it would save on the customer's typical basket, fades over the
     offer's life and with the number of recent contacts; savings of the past lower what a basket at full price is worth
     (reference price) and stand in the pantry (stockpiling), both measured against the shadow.
     """
     effects, live = state.effects, (state.weeks_left > 0).to(torch.float32)
-    saving = live * expected_saving(columns, state.offer, wallet)
-    fresh = effects.salience ** state.age.to(torch.float32)
-    pull = fresh * torch.exp(-effects.fatigue * state.customer.recent_contacts.sum(dim=1))
-    kind = columns.kind[state.offer].unsqueeze(1)
+    saving = live * _saving(terms, slice(None), wallet.basket, wallet.basket * wallet.share)
+    tired = effects.fatigue * state.customer.recent_contacts.sum(dim=1)
+    pull = torch.exp(torch.log(effects.salience) * state.age - tired)
+    kind = terms.kind.unsqueeze(1)
     hazard = (
         state.redeem_hazard
         + effects.redeem_shift.gather(1, kind).squeeze(1)
@@ -70,7 +76,7 @@ def reached_log(reach: Reach | None, kind: Tensor, saving: Tensor) -> Tensor:
     stretch = reach.stretch.gather(1, kind).squeeze(1)
     above = torch.minimum(log, ceiling) + stretch * (log - ceiling).clamp(min=0.0)
     share = (log / floor.clamp(min=1e-6)).clamp(max=1.0)
-    return torch.where(log < floor, floor * share**stretch, above)
+    return torch.where(log < floor, floor * torch.exp(stretch * torch.log(share)), above)
 
 
 def reached_share(reach: Reach | None, share: Tensor) -> Tensor:
@@ -82,15 +88,22 @@ def reached_share(reach: Reach | None, share: Tensor) -> Tensor:
     )
 
 
-def apply_lift(own: Baseline, shadow: Baseline, lift: Lift) -> Baseline:
-    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift."""
+def apply_lift(both: Baseline, lift: Lift) -> Baseline:
+    """Let habit that offers induced count only as far as it is causal, then add the offer's own lift.
+
+    Args:
+        both: Of the customers as they are and of their shadows, each shape (2, n); the shadows stay as they are.
+        lift: Of the customers.
+    """
+    own, shadow = both.apart()
     share = lift.carryover
-    return Baseline(
+    touched = Baseline(
         visit_logit=torch.lerp(shadow.visit_logit, own.visit_logit, share) + lift.visit_logit,
         extra_baskets=torch.lerp(shadow.extra_baskets, own.extra_baskets, share),
         spend_log_mean=torch.lerp(shadow.spend_log_mean, own.spend_log_mean, share) + lift.spend_log,
         spend_log_sd=shadow.spend_log_sd,
     )
+    return touched.beside(shadow)
 
 
 def expected_saving(columns: OfferColumns, offer: Tensor, wallet: Wallet) -> Tensor:
@@ -104,15 +117,14 @@ def expected_saving(columns: OfferColumns, offer: Tensor, wallet: Wallet) -> Ten
 
 def every_saving(columns: OfferColumns, wallet: Wallet) -> Tensor:
     """Return `expected_saving` of every offer of the catalog, shape (n, n_offers)."""
-    basket = wallet.basket.unsqueeze(1)
-    return _saving(columns, slice(None), basket, basket * wallet.share.unsqueeze(1))
+    return _saving(columns, (slice(None), None), wallet.basket, wallet.basket * wallet.share).T
 
 
-def _saving(columns: OfferColumns, offer: Tensor | slice, basket: Tensor, category: Tensor) -> Tensor:
+def _saving(columns: OfferColumns, offer: Any, basket: Tensor, category: Tensor) -> Tensor:
     threshold, cents = columns.threshold[offer], to_cents(basket)
     base = torch.maximum(cents, threshold)
     eligible = eligible_cents(columns, offer, base, to_cents(category))
-    worth = promo_cents(columns, offer, base, eligible).cost.to(torch.float32) / 100.0
-    near = (cents.to(torch.float32) / threshold.clamp(min=1).to(torch.float32)).clamp(max=1.0).square()
-    saving: Tensor = worth * torch.where(threshold > 0, near, torch.ones_like(near))
+    worth = promo_cents(columns, offer, base, eligible).cost / 100.0
+    near = (cents / threshold.clamp(min=1)).clamp_(max=1.0).square_()
+    saving: Tensor = worth * torch.where(threshold > 0, near, 1.0)
     return saving

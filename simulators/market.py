@@ -6,18 +6,20 @@ live through the same random draws, so their difference is the uplift, and nothi
 """
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from campaigns.budget import Ledger
+from campaigns.budget import UNLIMITED, Ledger
 from campaigns.rules import Facts, allowed
 from history.features import features
 from history.state import State, advance
-from simulators.lift import apply_lift, measure_lift
+from simulators.blocks import in_blocks
+from simulators.lift import apply_lift, live_terms, measure_lift
 from simulators.promotion import choose_category, open_wallet, to_cents
-from simulators.records import Horizon, Market, MarketState, Outcome, Sight
-from simulators.shopping import Noise, expected_spend, shop
+from simulators.records import Answer, Close, Horizon, Market, MarketState, Outcome, Sight, Trip
+from simulators.shopping import Noise, expected_spend, shop, visit_chance
 from simulators.visit import appetite
 from simulators.week import (
     ABSENT,
@@ -31,6 +33,7 @@ from simulators.week import (
     serve_claims,
     settle,
     shake,
+    weather,
     write_down,
 )
 
@@ -49,9 +52,6 @@ __all__ = [
     "terminal_value",
 ]
 
-UNLIMITED = 2**53
-"""Budget that never binds [cents]."""
-
 
 def open_market(
     market: Market, start: State, draw: Tensor, *, cohorts: int = 1, budget_cents: int = UNLIMITED, alike: int = 1
@@ -66,7 +66,7 @@ def open_market(
         budget_cents: Hard limit on each cohort's committed cost.
         alike: Length of the runs of rows whose draws share an ensemble member, draw % n_members; it divides n.
     """
-    n, device = start.n, start.weeks_seen.device
+    n, device, start = start.n, start.weeks_seen.device, start.columnwise()
     zero = torch.zeros(n, dtype=torch.int64, device=device)
     member = draw % market.response.n_members
     seen = features(start)
@@ -99,25 +99,33 @@ def promoted_at(market: Market, start: State) -> Tensor:
 
 def look(market: Market, state: MarketState) -> Sight:
     """Look at the customers before the week."""
-    wallet = open_wallet(market.categories, state.customer, state.promoted)
     contacts = state.customer.recent_contacts[:, : market.rules.contact_window_weeks].sum(dim=1)
-    campaign = torch.full_like(state.here, state.week < market.horizon.campaign_weeks)
+    left = per_customer(state.ledger.remaining, state.n) if state.ledger.bounded else state.ledger.remaining[:1]
+    return in_blocks(partial(_look, market), state.offer, (state, of_person(contacts, market.shops), left), state.run)
+
+
+def _look(market: Market, state: MarketState, contacts: Tensor, budget_left: Tensor) -> Sight:
+    seen, wallet = features(state.customer), open_wallet(market.categories, state.customer, state.promoted)
+    if state.week >= market.horizon.campaign_weeks:
+        return Sight(seen, wallet, (market.columns.kind == 0).expand(state.n, -1))
     facts = Facts(
         basket=to_cents(wallet.basket),
         category_eligible=to_cents(wallet.basket * wallet.share),
         margin_bp=torch.round(wallet.margin * 10_000).to(torch.int64),
-        recent_contacts=of_person(contacts, market.shops),
+        recent_contacts=contacts,
         live=state.weeks_left > 0,
         weeks_since_visit=state.customer.weeks_since_visit,
-        reachable=campaign & state.here,
-        budget_left=per_customer(state.ledger.remaining, state.n).unsqueeze(1),
+        reachable=state.here,
+        budget_left=budget_left,
         stock_left=market.columns.stock,
     )
-    return Sight(features(state.customer), wallet, allowed(market.columns, market.rules, facts))
+    return Sight(seen, wallet, allowed(market.columns, market.rules, facts))
 
 
 def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise: Noise) -> tuple[MarketState, Outcome]:
     """Live through one week.
+
+    What customers share, budget and stock, is settled for all of them at once; the rest is done in blocks.
 
     Args:
         market: The world.
@@ -129,46 +137,54 @@ def step(market: Market, state: MarketState, sight: Sight, action: Tensor, noise
     Returns:
         The state after the week, and what happened.
     """
-    wallet, visit = sight.wallet, market.response.visit
     permitted = sight.mask.gather(1, action.unsqueeze(1)).squeeze(1)
-    state, made = send(market, state, torch.where(permitted, action, torch.zeros_like(action)), noise)
+    state, made = send(market, state, action * permitted, noise)
     state = shake(market, state, noise)
-    own, other = baselines(market, state, sight.features)
-    lift = measure_lift(market.columns, state, wallet)
-    touched = apply_lift(own, other, lift)
-    bought, alone = shop(visit, touched, noise), shop(visit, other, noise)
-    live = state.weeks_left > 0
-    price = price_offer(market, state, wallet, bought.spend / bought.baskets)
-    intent = bought.visited & live & (noise.redeem < lift.redeem_chance)
-    redeemed, fill = serve_claims(market, state, intent & (price.cost > 0), noise)
-    contact = market.columns.contact[made].to(torch.float32) / 100.0
-    cost = torch.sigmoid(touched.visit_logit) * lift.redeem_chance * live * fill * price.cost / 100.0 + contact
-    paid = torch.where(redeemed, price.cost, torch.zeros_like(price.cost))
-    saved = torch.where(redeemed, price.discount, torch.zeros_like(price.cost)) / 100.0
-    appetites = appetite(visit, wallet.taste)
-    happened = write_down(visit, state.customer, appetites, bought, noise, Deal(saved, redeemed, made > 0))
-    nothing = torch.zeros_like(redeemed)
-    shadowed = write_down(visit, state.shadow, appetites, alone, noise, Deal(torch.zeros_like(saved), nothing, nothing))
+    trip = in_blocks(partial(_go, market), state.offer, (state, sight, weather(state), noise), state.run)
+    redeemed, fill = serve_claims(market, state, trip.claims, noise)
+    known = (state, sight, trip, noise, Answer(made, permitted, redeemed, fill))
+    end = in_blocks(partial(_close, market), state.offer, known, state.run)
+    after = replace(settle(state, redeemed, trip.price.cost * redeemed), customer=end.customer, shadow=end.shadow)
+    return come_and_go(market, state, after, noise), end.outcome
+
+
+def _go(market: Market, state: MarketState, sight: Sight, shocks: Tensor, noise: Noise) -> Trip:
+    """Let customers and shadows shop, and see what their live offers come to."""
+    wallet, visit, terms = sight.wallet, market.response.visit, live_terms(market.columns, state.offer)
+    lift = measure_lift(terms, state, wallet)
+    both = apply_lift(baselines(market, state, sight.features, shocks), lift)
+    bought, alone = shop(visit, both, noise).apart()
+    net, shadow_net = wallet.margin * expected_spend(visit, both)
+    price = price_offer(terms, wallet, bought.spend / bought.baskets)
+    claims = bought.visited & (noise.redeem < lift.redeem_chance) & (price.cost > 0)
+    return Trip(bought, alone, net, shadow_net, visit_chance(both)[0] * lift.redeem_chance, claims, price)
+
+
+def _close(market: Market, state: MarketState, sight: Sight, trip: Trip, noise: Noise, answer: Answer) -> Close:
+    """Write the week down and move customers and shadows on."""
+    visit, margin, redeemed = market.response.visit, sight.wallet.margin, answer.redeemed
+    contact = market.columns.contact.index_select(0, answer.made) / 100.0
+    cost = torch.addcmul(contact, trip.redemption * answer.fill, trip.price.cost / 100.0)
+    paid = trip.price.cost * redeemed / 100.0 + contact
+    tastes, none = appetite(visit, sight.wallet.taste), torch.zeros_like(contact)
+    deal = Deal(trip.price.discount * redeemed / 100.0, redeemed, answer.made > 0)
+    happened = write_down(visit, state.customer, tastes, trip.bought, noise, deal)
+    shadowed = write_down(visit, state.shadow, tastes, trip.alone, noise, Deal(none, none, none))
     outcome = Outcome(
-        offer=made,
-        violation=~permitted,
-        visited=bought.visited,
+        offer=answer.made,
+        violation=~answer.permitted,
+        visited=trip.bought.visited,
         redeemed=redeemed,
         spend=happened.spend,
         cost=cost,
-        net=wallet.margin * expected_spend(visit, touched) - cost,
-        shadow_net=wallet.margin * expected_spend(visit, other),
-        realised_cost=paid / 100.0 + contact,
-        realised_net=wallet.margin * happened.spend - paid / 100.0 - contact,
-        realised_shadow_net=wallet.margin * shadowed.spend,
+        net=trip.net - cost,
+        shadow_net=trip.shadow_net,
+        realised_cost=paid,
+        realised_net=margin * happened.spend - paid,
+        realised_shadow_net=margin * shadowed.spend,
         happened=happened,
     )
-    after = replace(
-        settle(state, redeemed, paid),
-        customer=advance(state.customer, happened),
-        shadow=advance(state.shadow, shadowed),
-    )
-    return come_and_go(market, state, after, noise), outcome
+    return Close(advance(state.customer, happened), advance(state.shadow, shadowed), outcome)
 
 
 def terminal_value(market: Market, state: MarketState) -> Tensor:
@@ -177,9 +193,8 @@ def terminal_value(market: Market, state: MarketState) -> Tensor:
     The expected margin of one more week without offers, held for `Horizon.terminal_weeks`.
     """
     wallet = open_wallet(market.categories, state.customer, state.promoted)
-    own, other = baselines(market, state, features(state.customer))
     none = torch.zeros_like(state.offer)
-    lift = measure_lift(market.columns, replace(state, offer=none, weeks_left=none), wallet)
-    visit = market.response.visit
-    difference = expected_spend(visit, apply_lift(own, other, lift)) - expected_spend(visit, other)
-    return market.horizon.terminal_weeks * wallet.margin * difference
+    lift = measure_lift(live_terms(market.columns, none), replace(state, offer=none, weeks_left=none), wallet)
+    both = apply_lift(baselines(market, state, features(state.customer), weather(state)), lift)
+    own, shadow = expected_spend(market.response.visit, both).unbind()
+    return market.horizon.terminal_weeks * wallet.margin * (own - shadow)

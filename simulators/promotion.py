@@ -66,8 +66,8 @@ def choose_category(categories: Categories, state: State) -> Tensor:
 def open_wallet(categories: Categories, state: State, promoted: Tensor) -> Wallet:
     """Measure what n customers typically buy; without any past purchase the shop's average taste stands in."""
     shares = taste(state)
-    known = shares.sum(dim=1, keepdim=True) > 0.5
-    shares = torch.where(known, shares, categories.popularity.expand_as(shares))
+    unknown = (shares.sum(dim=1, keepdim=True) < 0.5).to(torch.float32)
+    shares = shares.addcmul_(unknown, categories.popularity)
     week = spend_per_active_week(state)
     baskets = state.basket_average / state.visit_average[:, 2].clamp(min=1e-3)
     return Wallet(

@@ -1,19 +1,22 @@
 """What a market is made of: its rules, where its customers stand, what is seen of them, and what a week brought."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
+from campaigns.arithmetic import Promo
 from campaigns.budget import Ledger
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, OfferColumns
 from campaigns.rules import Rules
 from history.state import State, WeekEvents
+from simulators.blocks import rows
 from simulators.priors import Effects
 from simulators.promotion import Categories, Wallet
 from simulators.response import ResponseModel
 from simulators.scenario import Population, Season
 from simulators.shocks import NO_LEVEL, Level
+from simulators.shopping import Bought
 
 
 @dataclass
@@ -99,6 +102,17 @@ class MarketState:
     def n(self) -> int:
         return self.offer.shape[0]
 
+    @property
+    def run(self) -> int:
+        """Length of the runs of rows that share an ensemble member."""
+        return self.n // self.member.shape[0]
+
+    def rows(self, part: slice) -> "MarketState":
+        """Return a stretch of whole runs; what belongs to cohorts stays as it is."""
+        of_customers = (f.name for f in fields(self) if f.name not in ("ledger", "shock", "member", "week"))
+        taken = {name: rows(getattr(self, name), part, self.n) for name in of_customers}
+        return replace(self, **taken, member=self.member[part.start // self.run : -(-part.stop // self.run)])
+
 
 @dataclass(frozen=True, eq=False)
 class Sight:
@@ -107,6 +121,38 @@ class Sight:
     features: Tensor  # of the customers, (n, n_features)
     wallet: Wallet
     mask: Tensor  # (n, n_actions), bool: which offers each customer may get
+
+
+@dataclass(frozen=True, eq=False)
+class Trip:
+    """What the week's shopping would hold for customers and shadows; money in USD, shape (n,) each."""
+
+    bought: Bought
+    alone: Bought  # what the shadow bought
+    net: Tensor  # expected margin, offers not yet paid
+    shadow_net: Tensor
+    redemption: Tensor  # chance of a visit at which the live offer is redeemed
+    claims: Tensor  # came, and would redeem an offer that is worth something, bool
+    price: Promo  # of the live offer on this basket
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the shop answered, shape (n,) each."""
+
+    made: Tensor  # offer sent this week, int64
+    permitted: Tensor  # the offer asked for was allowed, bool
+    redeemed: Tensor  # bool
+    fill: Tensor  # chance that a claim is served
+
+
+@dataclass(frozen=True, eq=False)
+class Close:
+    """How a week ends for n customers."""
+
+    customer: State
+    shadow: State
+    outcome: "Outcome"
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,11 @@ TREATED: Final = frozenset(
 )
 """Features that offers themselves move: the log's targeting confounds them, so the baseline does not see them."""
 BASELINE_FEATURES: Final = tuple(i for i, name in enumerate(FEATURES) if name not in TREATED)
+_STRETCHES: Final = tuple(
+    (i, next(j for j in range(i, len(FEATURES) + 1) if j not in BASELINE_FEATURES))
+    for i in BASELINE_FEATURES
+    if i - 1 not in BASELINE_FEATURES
+)
 HEADS: Final = ("visit_logit", "extra_baskets_log_rate", "spend_log_mean", "spend_log_sd")
 KNOWN_WEEKS: Final = 12.0
 """Weeks after which it no longer counts how long a customer is known: all of a history are known equally long."""
@@ -45,15 +50,21 @@ class Family(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """What n customers would do this week without an offer, each shape (n,), float32."""
+    """What n customers would do this week without an offer, (n,) each, float32; or they and their twins, (2, n)."""
 
     visit_logit: Tensor
     extra_baskets: Tensor  # mean number of baskets beyond the first, given a visit
     spend_log_mean: Tensor  # of the week's spend given a visit with one basket [log USD]
     spend_log_sd: Tensor
 
-    def rows(self, part: slice) -> "Baseline":
-        return Baseline(*(getattr(self, f.name)[part] for f in fields(self)))
+    def beside(self, other: "Baseline") -> "Baseline":
+        """Return this baseline and another of the same customers, each shape (2, n)."""
+        return Baseline(*(torch.stack([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+    def apart(self) -> "tuple[Baseline, Baseline]":
+        """Undo `beside`."""
+        first, second = zip(*(getattr(self, f.name).unbind() for f in fields(self)), strict=True)
+        return Baseline(*first), Baseline(*second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,18 +107,19 @@ class ResponseModel:
             member: Index of the ensemble member, shape (n,), int64; or shape (b,) where each of b equally long runs of
                 rows has one member, of which the others need not be run.
         """
-        z, blocks = self.standardise(features), len(member)
-        if blocks == len(z):
-            heads = forward(self.family, self.weights, self.biases, z)
-            return self._finish(heads.gather(0, member.view(1, -1, 1).expand(1, -1, heads.shape[2])).squeeze(0))
+        inputs, runs = self._inputs(features), len(member)
+        if runs == len(features):
+            heads = forward(self.weights, self.biases, inputs)
+            return self._finish(heads.gather(0, member.expand(1, heads.shape[1], -1)).squeeze(0))
         weights, biases = (
             tuple(of_all.index_select(0, member) for of_all in layers) for layers in (self.weights, self.biases)
         )
-        return self._finish(forward(self.family, weights, biases, z.view(blocks, -1, z.shape[1])).flatten(0, 1))
+        heads = forward(weights, biases, inputs.view(len(inputs), runs, -1).transpose(0, 1))
+        return self._finish(heads.transpose(0, 1).flatten(1))
 
     def baseline_of_all(self, features: Tensor) -> list[Baseline]:
         """Return the baseline by every member in turn."""
-        heads = forward(self.family, self.weights, self.biases, self.standardise(features))
+        heads = forward(self.weights, self.biases, self._inputs(features))
         return [self._finish(member) for member in heads]
 
     def redemption_logit(self, features: Tensor, member: Tensor) -> Tensor:
@@ -135,8 +147,13 @@ class ResponseModel:
             shocks=self.shocks.to(device),
         )
 
+    def _inputs(self, features: Tensor) -> Tensor:
+        """Return the inputs of the first layer, shape (n_inputs, n)."""
+        seen, mean, scale = map(of_baseline, (features, self.mean.unsqueeze(0), self.scale.unsqueeze(0)))
+        return basis(self.family, standardise(seen, mean, scale))
+
     def _finish(self, heads: Tensor) -> Baseline:
-        visit, extra, mean, sd = heads.unbind(dim=1)
+        visit, extra, mean, sd = heads.unbind()
         return Baseline(
             visit_logit=self.calibration[0] * visit + self.calibration[1],
             extra_baskets=torch.exp(extra.clamp(-6.0, 2.5)),
@@ -147,14 +164,14 @@ class ResponseModel:
 
 def standardise(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Return features as the models see them, shape (n, n_features)."""
-    return ((capped(features) - mean) / scale).clamp(-MAX_Z, MAX_Z)
+    return capped(features).sub_(mean).div_(scale).clamp_(-MAX_Z, MAX_Z)
 
 
 def capped(features: Tensor) -> Tensor:
     """Hold the last feature, how long a customer is known, at `KNOWN_WEEKS`."""
-    limit = torch.full((features.shape[1],), torch.inf, device=features.device)
-    limit[-1:].fill_(math.log1p(KNOWN_WEEKS))
-    return features.clamp(max=limit)
+    held = features.clone()
+    held[:, -1].clamp_(max=math.log1p(KNOWN_WEEKS))
+    return held
 
 
 def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseModel:
@@ -177,24 +194,40 @@ def restore_response(family: Family, tensors: dict[str, Tensor]) -> ResponseMode
     )
 
 
-def forward(family: Family, weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], z: Tensor) -> Tensor:
-    """Run every member on standardised features, shape (n, n_features), or each on its own, shape (m, n, n_features).
+def forward(weights: tuple[Tensor, ...], biases: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
+    """Run every member on the same customers, or each on its own: customers along the last dimension, as memory has it.
+
+    Args:
+        weights, biases: As `ResponseModel` holds them.
+        inputs: What `basis` gives, shape (n_inputs, n) or (m, n_inputs, n).
 
     Returns:
-        Raw heads in the order of `HEADS`, shape (m, n, len(HEADS)).
+        Raw heads in the order of `HEADS`, shape (m, len(HEADS), n).
     """
-    hidden = basis(family, z).expand(len(weights[0]), -1, -1)
+    hidden = inputs.expand(len(weights[0]), -1, -1)
     for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
-        hidden = torch.relu_(torch.baddbmm(bias, hidden, weight))
-    return torch.baddbmm(biases[-1], hidden, weights[-1])
+        hidden = torch.relu_(torch.baddbmm(bias.mT, weight.mT, hidden))
+    return torch.baddbmm(biases[-1].mT, weights[-1].mT, hidden)
+
+
+def of_baseline(values: Tensor) -> Tensor:
+    """Return the columns of `FEATURES` that the baseline sees, shape (n, n_features) to (n, n_seen)."""
+    return torch.cat([values.T[first:after] for first, after in _STRETCHES]).T
 
 
 def basis(family: Family, z: Tensor) -> Tensor:
-    """Return the inputs of the first layer: the baseline features, and their squares in the additive family."""
-    z = torch.stack([z[..., i] for i in BASELINE_FEATURES], dim=-1)
+    """Return the inputs of the first layer: standardised features, and their squares in the additive family.
+
+    Args:
+        family: Form of the baseline.
+        z: What the baseline sees, standardised, shape (n, n_seen).
+
+    Returns:
+        Shape (n_inputs, n).
+    """
     if family is Family.ADDITIVE:
-        return torch.cat([z, z.square() - 1.0], dim=-1)
-    return z
+        return torch.cat([z.T, z.T.square() - 1.0])
+    return z.T
 
 
 def n_inputs(family: Family) -> int:

@@ -1,6 +1,6 @@
 """A week's shopping: what luck makes of a customer's baseline, and what it is in the mean."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -11,11 +11,16 @@ from simulators.visit import VisitModel, count_quantile
 
 @dataclass(frozen=True, eq=False)
 class Bought:
-    """What a week's visit holds, each shape (n,)."""
+    """What a week's visit holds, each of the shape of the baseline."""
 
     visited: Tensor  # bool
     baskets: Tensor  # if visited, >= 1
     spend: Tensor  # if visited [USD]
+
+    def apart(self) -> "tuple[Bought, Bought]":
+        """Take apart what two kinds of the same customers bought, each shape (2, n)."""
+        first, second = zip(*(getattr(self, f.name).unbind() for f in fields(self)), strict=True)
+        return Bought(*first), Bought(*second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +51,14 @@ def draw_noise(
 
     Without a generator it comes from torch's own.
     """
-    uniform = torch.rand(7, n, generator=generator, device=device)
+    uniform = torch.rand(7 + n_categories, n, generator=generator, device=device)
     normal = torch.randn(7, n, generator=generator, device=device)
     return Noise(
         visit=uniform[0],
         baskets=uniform[1],
         spend=normal[0],
         promo=normal[1],
-        categories=torch.rand(n, n_categories, generator=generator, device=device),
+        categories=uniform[7:].T,
         redeem=uniform[2],
         arrival=uniform[3],
         turn=uniform[4],
@@ -68,8 +73,8 @@ def draw_noise(
 
 
 def shop(model: VisitModel, baseline: Baseline, noise: Noise) -> Bought:
-    """Draw visits, baskets and spend."""
-    visited = noise.visit < torch.sigmoid(baseline.visit_logit)
+    """Draw visits, baskets and spend; baselines of shape (..., n) share the luck of their n customers."""
+    visited = noise.visit < visit_chance(baseline)
     baskets = 1.0 + count_quantile(baseline.extra_baskets, model.size, noise.baskets)
     level = baseline.spend_log_mean + model.basket_slope * torch.log(baskets)
     return Bought(visited, baskets, torch.exp(level + baseline.spend_log_sd * model.residual(noise.spend)))
@@ -94,9 +99,17 @@ def with_traits(model: VisitModel, baseline: Baseline, trait_baskets: Tensor, tr
     )
 
 
+def visit_chance(baseline: Baseline) -> Tensor:
+    """Return the chance of a visit, of the shape of the baseline.
+
+    `torch.sigmoid` rounds the last few of many values otherwise than the rest: a shadow would part from its customer.
+    """
+    return torch.exp(-baseline.visit_logit).add_(1.0).reciprocal_()
+
+
 def expected_spend(model: VisitModel, baseline: Baseline) -> Tensor:
     """Return the mean of a week's spend, visits and spread integrated out [USD], shape (n,)."""
-    return torch.sigmoid(baseline.visit_logit) * spend_given_visit(model, baseline)
+    return visit_chance(baseline) * spend_given_visit(model, baseline)
 
 
 def spend_given_visit(model: VisitModel, baseline: Baseline) -> Tensor:

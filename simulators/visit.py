@@ -3,7 +3,6 @@
 The response model gives each customer's means; what is here, the same for all, turns them and luck into events.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -56,27 +55,27 @@ class VisitModel:
 
     def residual(self, normal: Tensor) -> Tensor:
         """Turn standard normal luck into standardised residuals of log spend, shape (n,)."""
-        place = torch.special.ndtr(normal) * (self.quantiles.shape[0] - 1)
-        below = place.floor().clamp(0, self.quantiles.shape[0] - 2)
-        low = self.quantiles[below.to(torch.int64)]
-        high = self.quantiles[below.to(torch.int64) + 1]
-        return torch.lerp(low, high, place - below)
+        last = self.quantiles.shape[0] - 2
+        place = torch.special.ndtr(normal) * (last + 1)
+        below = place.to(torch.int64).clamp_(max=last)
+        low = self.quantiles.index_select(0, below)
+        return low.lerp_(self.quantiles.index_select(0, below.add(1)), place.sub_(below))
 
     def mean_factor(self, extra_baskets: Tensor, log_sd: Tensor) -> Tensor:
-        """Return mean spend given a visit over exp of the mean log spend of one basket, shape (n,).
+        """Return mean spend given a visit over exp of the mean log spend of one basket, shape (..., n).
 
         Args:
-            extra_baskets: Mean number of baskets beyond the first, shape (n,).
-            log_sd: Standard deviation of log spend, shape (n,).
+            extra_baskets: Mean number of baskets beyond the first, shape (..., n).
+            log_sd: Standard deviation of log spend, shape (..., n).
         """
-        chances = count_chances(extra_baskets, self.size)
-        total = below = next(chances)
-        for k, chance in enumerate(chances, start=1):
-            total = total + chance * (1.0 + k) ** self.basket_slope
-            below = below + chance
-        total = total + (1.0 - below).clamp(min=0.0) * (1.0 + MOST_BASKETS) ** self.basket_slope
-        c = self.cumulants
-        return total * torch.exp(log_sd * (c[0] + log_sd * (c[1] + log_sd * c[2])))
+        worth = torch.arange(1.0, MOST_BASKETS + 2, device=self.size.device) ** self.basket_slope
+        none, step, factors = _count_terms(extra_baskets, self.size)
+        terms = torch.cat([torch.ones_like(worth[:1]), factors.cumprod(0)]) * (worth - worth[-1])
+        total = torch.zeros_like(extra_baskets)
+        for term in reversed(terms.unbind()):  # Horner's rule; whoever has more baskets than the last counts as it
+            total.mul_(step).add_(term)
+        c1, c2, c3 = self.cumulants.unbind()
+        return total.mul_(none).add_(worth[-1]).mul_(torch.exp(log_sd * (c1 + log_sd * (c2 + log_sd * c3))))
 
 
 def plain_visit(n_categories: int) -> VisitModel:
@@ -97,37 +96,36 @@ def plain_visit(n_categories: int) -> VisitModel:
     )
 
 
-def count_chances(mean: Tensor, size: Tensor) -> Iterator[Tensor]:
-    """Yield the chance that a negative binomial is 0, 1, ..., `MOST_BASKETS`, each shape (n,).
+def _count_terms(mean: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what makes the chances of a negative binomial: P(0), and P(k) / P(k - 1) as `step` times `factors`[k - 1].
 
     Args:
-        mean: Shape (n,).
+        mean: Shape (..., n).
         size: Shape (); the larger, the nearer to a Poisson distribution.
+
+    Returns:
+        P(0) and step, shape (..., n), and factors, shape (`MOST_BASKETS`,).
 
     Reference:
         Cameron & Trivedi, "Regression Analysis of Count Data", 2nd ed. 2013, section 3.3 (NB2).
     """
-    chance = torch.exp(-size * torch.log1p(mean / size))
-    yield chance
-    ratio = mean / (size + mean)
-    for k in range(1, MOST_BASKETS + 1):
-        chance = chance * ratio * ((size + (k - 1)) / k)
-        yield chance
+    k = torch.arange(1.0, MOST_BASKETS + 1, device=size.device)
+    return torch.exp(-size * torch.log1p(mean / size)), mean / (1.0 + mean / size), (1.0 + (k - 1.0) / size) / k
 
 
 def count_quantile(mean: Tensor, size: Tensor, uniform: Tensor) -> Tensor:
     """Invert the negative binomial: the count where its cumulative chance reaches `uniform`, up to `MOST_BASKETS`.
 
     Args:
-        mean, size: As `count_chances` takes them.
+        mean: Shape (..., n).
+        size: Shape (); the larger, the nearer to a Poisson distribution.
         uniform: Shape (n,).
     """
-    chances = count_chances(mean, size)
-    below = next(chances)
-    count = torch.zeros_like(mean)
-    for chance in chances:
-        count = count + (uniform > below)
-        below = below + chance
+    power, step, factors = _count_terms(mean, size)
+    below, count, above = power.clone(), torch.zeros_like(mean), torch.empty_like(mean)
+    for term in factors.cumprod(0).unbind():
+        count.add_(torch.gt(uniform, below, out=above))
+        below.addcmul_(power.mul_(step), term)
     return count
 
 
@@ -143,46 +141,52 @@ def promo_share(model: VisitModel, habit: Tensor, spend: Tensor, normal: Tensor)
     Reference:
         Rosett & Nelson, "Estimation of the Two-Limit Probit Regression Model", Econometrica 43(1), 1975.
     """
+    constant, of_habit, of_spend, spread, spread_of_spend = model.promo.unbind()
     log_spend = torch.log(spend.clamp(min=0.5))
-    p = model.promo
-    spread = torch.exp((p[3] + p[4] * log_spend).clamp(-4.0, 2.0))
-    return (p[0] + p[1] * habit + p[2] * log_spend + spread * normal).clamp(0.0, 1.0)
+    sd = torch.exp((spread + spread_of_spend * log_spend).clamp_(-4.0, 2.0))
+    return (constant + of_habit * habit + of_spend * log_spend + sd * normal).clamp_(0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Appetite:
     """What a customer's taste makes of the categories, whatever is spent; each shape (n, k)."""
 
-    incidence: Tensor  # logit of buying in a category, the week's spend left out
+    reluctance: Tensor  # odds of buying nothing in a category for 1 of the currency
     weight: Tensor  # of a category among those bought, > 0
 
 
 def appetite(model: VisitModel, taste: Tensor) -> Appetite:
     """Return what tastes, shares of earlier spend of shape (n, k), make of the categories."""
     log_taste = torch.log(taste + TASTE_FLOOR)
-    incidence = model.incidence + model.incidence_slopes[0] * log_taste
-    return Appetite(incidence, torch.exp(model.amount + model.amount_slope * log_taste))
+    reluctance = (log_taste * -model.incidence_slopes[0]).sub_(model.incidence).exp_()
+    return Appetite(reluctance, log_taste.mul_(model.amount_slope).add_(model.amount).exp_())
 
 
 def category_chance(model: VisitModel, appetites: Appetite, spend: Tensor) -> Tensor:
     """Return the chance that a week's spend has something of each category, shape (n, k).
+
+    A logit that rises with log spend, so that the odds against are a power of spend.
 
     Args:
         model: The spread.
         appetites: Of the customers' tastes.
         spend: Of the week [currency], shape (n,).
     """
-    of_spend = model.incidence_slopes[1] * torch.log(spend.clamp(min=0.5))
-    return torch.sigmoid(appetites.incidence + of_spend.unsqueeze(1))
+    return _over_chance(model, appetites, spend).reciprocal_()
+
+
+def _over_chance(model: VisitModel, appetites: Appetite, spend: Tensor) -> Tensor:
+    of_spend = spend.clamp(min=0.5) ** -model.incidence_slopes[1]
+    return (appetites.reluctance * of_spend.unsqueeze(1)).add_(1.0)
 
 
 def category_shares(model: VisitModel, appetites: Appetite, spend: Tensor, uniform: Tensor) -> Tensor:
     """Return the share of each category in a week's spend, shape (n, k); rows sum to 1.
 
     What is bought is drawn for each category; how it divides the spend is drawn from a Dirichlet distribution over
-    those bought, whose exponential draws reuse the part of `uniform` that incidence leaves undecided.
+    those bought, whose exponential draws reuse the part of `uniform` that incidence leaves undecided: `uniform` over
+    the chance is uniform again where it is below 1, and its log the exponential draw, with the sign that cancels.
     """
-    chance = category_chance(model, appetites, spend)
-    draw = -torch.log((uniform / chance).clamp(1e-6, 1.0 - 1e-6))
-    amount = appetites.weight * torch.where(uniform < chance, draw, 1e-6)
-    return amount / amount.sum(dim=1, keepdim=True)
+    undecided = _over_chance(model, appetites, spend).mul_(uniform).clamp_(1e-6, 1.0 - 1e-6)
+    amount = undecided.log_().mul_(appetites.weight)
+    return amount.mul_(amount.sum(dim=1, keepdim=True).reciprocal_())

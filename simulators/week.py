@@ -10,7 +10,8 @@ from torch import Tensor
 
 from campaigns.arithmetic import Promo, eligible_cents, promo_cents
 from campaigns.budget import serve
-from history.features import exposure_rate, features
+from campaigns.offers import OfferColumns
+from history.features import HABIT, exposure_rate, features
 from history.state import State, WeekEvents, where_state
 from simulators.promotion import Wallet, to_cents
 from simulators.records import Market, MarketState
@@ -30,23 +31,23 @@ def of_person(values: Tensor, shops: int) -> Tensor:
 
 
 def per_customer(of_cohort: Tensor, n: int) -> Tensor:
-    """Spread a value of each cohort over its customers, shape (g,) to (n,)."""
-    return of_cohort.unsqueeze(1).expand(-1, n // of_cohort.shape[0]).reshape(n)
+    """Spread a value of each cohort over its customers, shape (..., g) to (..., n)."""
+    return of_cohort.unsqueeze(-1).expand(*of_cohort.shape, n // of_cohort.shape[-1]).flatten(-2)
 
 
 def send(market: Market, state: MarketState, wanted: Tensor, noise: Noise) -> tuple[MarketState, Tensor]:
     """Send the offers that the budget still covers in the worst case; earlier turns are served first."""
     shape = state.ledger.reserved.shape
     wanted = _one_per_person(wanted, noise, market.shops)
-    worst = market.columns.cap[wanted] + market.columns.contact[wanted]
+    worst = (market.columns.cap + market.columns.contact)[wanted]
     ledger, granted = state.ledger.grant(worst.view(shape), noise.turn.view(shape))
-    made = torch.where(granted.view(-1), wanted, torch.zeros_like(wanted))
+    made = wanted * granted.view(-1)
     new = made > 0
     state = replace(
         state,
         offer=torch.where(new, made, state.offer),
         weeks_left=torch.where(new, market.columns.weeks[made], state.weeks_left),
-        age=torch.where(new, torch.zeros_like(state.age), state.age),
+        age=state.age * ~new,
         ledger=ledger.commit(market.columns.contact[made].view(shape)),
     )
     return state, made
@@ -58,7 +59,7 @@ def _one_per_person(wanted: Tensor, noise: Noise, shops: int) -> Tensor:
         return wanted
     turn = torch.where(wanted > 0, noise.turn, torch.full_like(noise.turn, 2.0)).view(-1, shops)
     first = turn == turn.min(dim=1, keepdim=True).values
-    return torch.where(first.view(-1), wanted, torch.zeros_like(wanted))
+    return wanted * first.view(-1)
 
 
 def shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
@@ -71,32 +72,31 @@ def shake(market: Market, state: MarketState, noise: Noise) -> MarketState:
     return state
 
 
-def baselines(market: Market, state: MarketState, seen: Tensor) -> tuple[Baseline, Baseline]:
-    """Return the learned baseline of the customers as they are (`seen`) and of their shadows, in one pass."""
-    both = torch.cat([seen, features(state.shadow)])
-    base = market.response.baseline(both, _twice(state.member))
-    visit, baskets, spend = (_twice(per_customer(shock, state.n)) for shock in state.shock.unbind(dim=0))
+def weather(state: MarketState) -> Tensor:
+    """Return the week's shocks as each customer feels them, shape (n, 3)."""
+    return per_customer(state.shock, state.n).T
+
+
+def baselines(market: Market, state: MarketState, seen: Tensor, weather: Tensor) -> Baseline:
+    """Return the learned baselines of the customers as they are (`seen`), and of their shadows beside them."""
+    response = market.response
+    own = response.baseline(seen, state.member)
+    base = own.beside(response.baseline(features(state.shadow), state.member))
+    visit, baskets, spend = weather.unbind(dim=1)
     level, season = market.level, market.season.at(state.week)
-    logit = base.visit_logit + visit + (level.visit + season[0])
     base = replace(
         base,
-        visit_logit=torch.where(_twice(state.here), logit, torch.full_like(logit, ABSENT)),
+        visit_logit=torch.where(state.here, base.visit_logit + (visit + (level.visit + season[0])), ABSENT),
         extra_baskets=base.extra_baskets * torch.exp(baskets + level.baskets),
-        spend_log_mean=base.spend_log_mean + spend + (level.spend + season[1]),
+        spend_log_mean=base.spend_log_mean + (spend + (level.spend + season[1])),
     )
-    base = with_traits(market.response.visit, base, _twice(state.trait_baskets), _twice(state.trait_spend))
-    return base.rows(slice(None, state.n)), base.rows(slice(state.n, None))
+    return with_traits(response.visit, base, state.trait_baskets, state.trait_spend)
 
 
-def _twice(values: Tensor) -> Tensor:
-    return torch.cat([values, values])
-
-
-def price_offer(market: Market, state: MarketState, wallet: Wallet, basket: Tensor) -> Promo:
-    """Return what redeeming the live offer on this basket [USD] saves the customer and costs the shop."""
-    whole = to_cents(basket)
-    eligible = eligible_cents(market.columns, state.offer, whole, to_cents(basket * wallet.share))
-    return promo_cents(market.columns, state.offer, whole, eligible)
+def price_offer(terms: OfferColumns, wallet: Wallet, basket: Tensor) -> Promo:
+    """Return what redeeming offers of these terms on this basket [USD] saves the customer and costs the shop."""
+    whole, every = to_cents(basket), slice(None)
+    return promo_cents(terms, every, whole, eligible_cents(terms, every, whole, to_cents(basket * wallet.share)))
 
 
 def serve_claims(market: Market, state: MarketState, claims: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
@@ -135,29 +135,30 @@ def write_down(
     visit: VisitModel, state: State, taste: Appetite, bought: Bought, noise: Noise, deal: Deal
 ) -> WeekEvents:
     """Write down a simulated week as the history would have recorded it."""
-    spend = bought.spend * bought.visited
-    habit = state.promo_average / state.spend_average[:, 2].clamp(min=1e-3)
+    visited = bought.visited.to(torch.float32)
+    spend = bought.spend * visited
+    habit = (state.promo_average / state.spend_average[:, HABIT].clamp(min=1e-3)).clamp_(max=1.0)
     shares = category_shares(visit, taste, bought.spend, noise.categories)
     return WeekEvents(
-        baskets=bought.baskets * bought.visited,
+        baskets=bought.baskets * visited,
         spend=spend,
-        promo_spend=spend * promo_share(visit, habit.clamp(max=1.0), bought.spend, noise.promo),
+        promo_spend=spend * promo_share(visit, habit, bought.spend, noise.promo),
         saving=deal.saved,
         redeemed=deal.redeemed.to(torch.float32),
         contacted=deal.contacted.to(torch.float32),
         exposure=exposure_rate(state),
-        category_spend=spend.unsqueeze(1) * shares,
+        category_spend=shares.mul_(spend.unsqueeze(1)),
     )
 
 
 def settle(state: MarketState, redeemed: Tensor, paid: Tensor) -> MarketState:
     """Age the live offers; give back what a redeemed or expired one no longer owes."""
     shape = state.ledger.reserved.shape
-    left = torch.where(redeemed, torch.zeros_like(state.weeks_left), (state.weeks_left - 1).clamp(min=0))
+    left = (state.weeks_left - 1).clamp_(min=0) * ~redeemed
     ended = left == 0
     return replace(
         state,
-        offer=torch.where(ended, torch.zeros_like(state.offer), state.offer),
+        offer=state.offer * ~ended,
         weeks_left=left,
         age=state.age + 1,
         ledger=state.ledger.commit(paid.view(shape)).release(ended.view(shape)),

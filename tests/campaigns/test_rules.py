@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from campaigns.catalog import load_catalog
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, Offer, OfferKind
-from campaigns.rules import Facts, Rules, allowed, margin
+from campaigns.rules import Facts, Rules, allowed
 
 DEFAULT = load_catalog(Path("conf/offers/default.yaml"))
 PER_COHORT = ("budget_left", "stock_left")
@@ -75,16 +75,6 @@ def test_the_margin_floor_is_exact_at_the_last_cent():
     assert "coupon_2" in allowed_names(Rules(margin_floor=0.1), **given)
     assert "coupon_2" not in allowed_names(Rules(margin_floor=0.1001), **given)
     assert "coupon_5" in allowed_names(Rules(margin_floor=-0.2), **given)
-
-
-def test_the_margin_is_worked_out_by_hand():
-    exact = margin(DEFAULT.columns(), facts(basket=10_01, category_eligible=4_00, margin_bp=2999))
-    earned = 1001 * 2999  # ten-thousandths of a cent
-    assert exact.dtype == np.int64
-    assert exact[0, DEFAULT.index("none")] == earned
-    assert exact[0, DEFAULT.index("discount_10")] == earned - 40 * 10_000
-    assert exact[0, DEFAULT.index("coupon_5")] == earned - 500 * 10_000
-    assert exact[0, DEFAULT.index("gift")] == earned
 
 
 def test_an_offer_for_the_long_absent_waits_for_them():

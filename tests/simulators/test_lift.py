@@ -10,7 +10,7 @@ from torch import Tensor
 
 from campaigns.offers import Catalog, Offer, OfferKind, Scope
 from history.state import State
-from simulators.lift import Lift, every_saving, expected_saving, measure_lift
+from simulators.lift import Lift, every_saving, expected_saving, live_terms, measure_lift
 from simulators.market import MarketState, open_market
 from simulators.promotion import Wallet, open_wallet
 from simulators.reference import reference_market, reference_pool
@@ -57,7 +57,7 @@ def holding_every_offer(customer: State, draw: int, age: int = 0) -> tuple[Marke
 
 def lifts(customer: State, draw: int, age: int = 0) -> Lift:
     state, wallet = holding_every_offer(customer, draw, age)
-    return measure_lift(MARKET.columns, state, wallet)
+    return measure_lift(live_terms(MARKET.columns, state.offer), state, wallet)
 
 
 @st.composite
@@ -143,14 +143,16 @@ def test_past_savings_and_a_full_pantry_never_raise_later_spending(customer: Sta
     saver = replace(
         state.customer, pantry=state.customer.pantry + 10.0, saving_average=state.customer.saving_average + 1.0
     )
-    kept = measure_lift(MARKET.columns, state, wallet).spend_log
-    spoilt = measure_lift(MARKET.columns, replace(state, customer=saver), wallet).spend_log
+    kept = measure_lift(live_terms(MARKET.columns, state.offer), state, wallet).spend_log
+    spoilt = measure_lift(live_terms(MARKET.columns, state.offer), replace(state, customer=saver), wallet).spend_log
     assert (spoilt < kept).all()
 
 
 def test_an_offer_that_is_over_does_nothing() -> None:
     state, wallet = holding_every_offer(POOL.take(torch.tensor([3])), draw=1)
-    over = measure_lift(MARKET.columns, replace(state, weeks_left=torch.zeros_like(state.offer)), wallet)
+    over = measure_lift(
+        live_terms(MARKET.columns, state.offer), replace(state, weeks_left=torch.zeros_like(state.offer)), wallet
+    )
     for values in (over.visit_logit, over.spend_log, over.redeem_chance):
         assert (values == 0).all()
 

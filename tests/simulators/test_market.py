@@ -35,7 +35,7 @@ PLENTY = 1e6
 """Share of the catalog's stock at which nothing runs out."""
 
 
-@pytest.mark.parametrize("n", [1, 7, 37, 304])
+@pytest.mark.parametrize("n", [1, 7, 10, 37, 304])
 def test_without_an_offer_a_customer_stays_its_own_shadow_and_the_uplift_is_0(n: int, market: Market) -> None:
     state = open_at(market, reference_pool(n, seed=5))
     for _, _, outcome, after in live(market, state, ask_nothing, weeks=30):
