@@ -8,6 +8,7 @@ import torch
 from envs.world import PriceRange, World
 from history.artifacts import read_json, write_json
 from history.state import State
+from simulators.blocks import keep_freed_memory
 from simulators.worlds import FittedWorld, MarketTerms, build_market, read_pool, read_world, write_pool, write_world
 
 TERMS = "terms.json"
@@ -27,6 +28,7 @@ def read_environment(folder: Path, device: torch.device | str = "cpu") -> World:
     Raises:
         InputError: a file is missing or was written by another version.
     """
+    keep_freed_memory()
     fitted, terms = read_world(folder), read_json(folder / TERMS)
     market = build_market(fitted, MarketTerms.from_dict(terms["market"]), device)
     pool = read_pool(folder / POOL).to(device)

@@ -1,6 +1,5 @@
 """What every verb shares: composing the configuration, reporting a user's mistake in one line, seeding, threads."""
 
-import ctypes
 import logging
 import os
 import sys
@@ -24,6 +23,7 @@ from campaigns.errors import InputError
 from campaigns.offers import Catalog
 from experiments.config import Config, Device, register_schemas
 from experiments.sweeping import Member, MembersFailedError, failures_line, run_member, this_member, varied_keys
+from simulators.blocks import keep_freed_memory
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -139,13 +139,3 @@ def choose_device(config: Config) -> torch.device:
         raise InputError("device is cuda, but torch sees no GPU; use device=auto or device=cpu")
     wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted if config.device is Device.AUTO else config.device.value)
-
-
-def keep_freed_memory() -> None:
-    """Keep large freed blocks in the heap: glibc otherwise maps and faults in every big temporary anew."""
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-    except OSError:
-        return
-    for option in (-3, -1, -2):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD of malloc.h
-        libc.mallopt(option, 2**28 if option != -2 else 2**26)

@@ -146,6 +146,7 @@ def test_permuting_the_customers_permutes_who_is_served(claims, arrival, stock, 
     served = serve(torch.tensor(claims), whole(arrival), torch.tensor(stock))
     moved = serve(torch.tensor(claims)[list(order)], whole(arrival)[list(order)], torch.tensor(stock))
     assert moved.tolist() == served[list(order)].tolist()
+    assert serve(torch.tensor(claims), whole(arrival), stock).tolist() == served.tolist()
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 4)])
