@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from experiments.main import CONF
 from experiments.peers.installed import Contestant, every, python_of
 from experiments.peers.market_export import SUMS, export_weeks
 from history.artifacts import read_json, read_tensors
+from history.state import State
 from simulators.reference import reference_market, reference_pool, reference_world
 from simulators.shopping import Noise
 
@@ -142,7 +143,8 @@ def test_every_section_that_can_be_asked_for_can_be_measured() -> None:
 def test_figures_at_scale_are_of_the_size_that_they_must_have(world: World) -> None:
     found = measure(world, 256, 1)
     assert found.step_us[0] > found.products_us[0] > 0
-    assert found.state_bytes > 4 * 2 * 50  # customer and shadow hold some fifty numbers each
+    of_one = sum(getattr(world.pool, field.name).nbytes for field in fields(State)) / world.pool.n
+    assert 2 * of_one < found.state_bytes < 4 * of_one  # customer and shadow, offers and effects beside them
     assert found.score_us > found.step_us[0]
 
 
