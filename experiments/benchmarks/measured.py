@@ -74,7 +74,7 @@ def against(ours: str, peer: str, rates: Mapping[str, list[float]], absent: Mapp
     unit, what = told.pop("unit"), told.pop("what", f"{ours} over {peer}")
     missing = next((name for name in (peer, ours) if name not in rates), None)
     if missing:
-        return Measured(what, f"{missing}: {absent[missing]}", installed=False, **told)
+        return Measured(what, absent[missing], installed=False, **told)
     ratios = [one / other for one, other in zip(rates[ours], rates[peer], strict=True)]
     ratio = median(ratios)
     value = (

@@ -13,7 +13,7 @@ from history.artifacts import write_json, write_tensors
 from history.features import FEATURES
 from history.state import HABIT_HALF_LIFE, NEVER, PANTRY_HALF_LIFE, TASTE_HALF_LIFE, VISIT_HALF_LIVES
 from simulators.market import Market, MarketState, Outcome, look, step
-from simulators.response import BASELINE_FEATURES, KNOWN_WEEKS, MAX_LOG_SPEND, MAX_Z, Family
+from simulators.response import BASELINE_FEATURES, KNOWN_WEEKS, MAX_LOG_SPEND, MAX_Z
 from simulators.shopping import Noise, draw_noise
 from simulators.visit import MOST_BASKETS, TASTE_FLOOR
 
@@ -57,10 +57,8 @@ def export_weeks(world: World, n: int, seed: int, folder: Path) -> Weeks:
     """
     market = world.market
     plain = market.shops == 1 and not market.population.moves and not market.season.weeks and market.cleared is None
-    if not plain or market.response.family is not Family.NETWORK:
-        raise InputError(
-            "benchmark: the market's peers know the default scenario and market alone; leave them as they are"
-        )
+    if not plain:
+        raise InputError("benchmark: the market's port to JAX knows the default scenario alone; leave out scenario=...")
     generator = torch.Generator().manual_seed(seed)
     start = begin(world, n, generator).state
     shape = (market.horizon.campaign_weeks, n)
@@ -90,6 +88,7 @@ def _constants(market: Market) -> dict[str, object]:
         "taste_half_life": TASTE_HALF_LIFE,
         "pantry_half_life": PANTRY_HALF_LIFE,
         "never": NEVER,
+        "family": market.response.family.value,
         "n_features": len(FEATURES),
         "baseline_features": BASELINE_FEATURES,
         "known_weeks": KNOWN_WEEKS,

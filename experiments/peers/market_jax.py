@@ -46,6 +46,7 @@ class World:
 
     def __init__(self, tensors: dict[str, Any], constants: dict[str, Any]) -> None:
         self.k = SimpleNamespace(**constants)
+        self.bounded = bool(tensors.get("state.ledger.bounded", True))  # else nobody need queue for the budget
         self.response, self.columns = nested(tensors, "response."), nested(tensors, "columns.")
         self.categories = nested(tensors, "categories.")
         self.visit, self.shocks = self.response["visit"], self.response["shocks"]
@@ -131,7 +132,9 @@ class World:
     def send(self, s: State, wanted: Any, noise: State) -> tuple[State, Any]:
         columns, ledger = self.columns, s["ledger"]
         worst = columns["cap"][wanted] + columns["contact"][wanted]
-        granted = (running_total(worst, noise["turn"]) <= ledger["remaining"][0]) | (worst == 0)
+        granted = jnp.ones_like(worst, bool)
+        if self.bounded:
+            granted = (running_total(worst, noise["turn"]) <= ledger["remaining"][0]) | (worst == 0)
         made = jnp.where(granted, wanted, 0)
         ledger = ledger | {
             "remaining": ledger["remaining"] - (worst * granted).sum(),
@@ -158,7 +161,10 @@ class World:
         """Return the learned baseline of customers with these features."""
         r, member = self.response, s["member"]
         z = jnp.clip((jnp.minimum(seen, self.limit) - r["mean"]) / r["scale"], -self.k.max_z, self.k.max_z)
-        hidden = z[:, jnp.asarray(self.k.baseline_features)].reshape(len(member), -1, len(self.k.baseline_features))
+        z = z[:, jnp.asarray(self.k.baseline_features)]
+        if self.k.family == "additive":
+            z = jnp.concatenate([z, jnp.square(z) - 1.0], 1)
+        hidden = z.reshape(len(member), -1, z.shape[1])
         depth = sum(name.startswith("weight_") for name in r)
         for layer in range(depth):
             hidden = hidden @ r[f"weight_{layer}"][member] + r[f"bias_{layer}"][member]
@@ -256,7 +262,8 @@ class World:
                 continue
             of_offer = s["offer"] == index
             mine = claims & of_offer
-            served = mine & (running_total(mine.astype(jnp.int64), noise["arrival"]) <= stock)
+            first = jax.lax.top_k(jnp.where(mine, -noise["arrival"], -jnp.inf), min(stock, len(mine)))[1]
+            served = mine & jnp.zeros_like(mine).at[first].set(True)
             chance = jnp.minimum(stock / (mine.sum() - mine + 1), 1.0).astype(F32)
             fill = jnp.where(of_offer, chance, fill)
             claims &= served | ~of_offer
