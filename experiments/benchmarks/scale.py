@@ -21,7 +21,8 @@ from evaluation.rollout import Play, expected_gain
 from experiments.benchmarks.measured import Measured
 from experiments.config import Config
 from experiments.deployment import FOLLOWED_WEEKS, ROUGH_DRAWS
-from experiments.main import CONF, keep_freed_memory, run_folder
+from experiments.main import CONF, run_folder
+from simulators.blocks import keep_freed_memory
 from simulators.market import Market, MarketState, look, step
 from simulators.shopping import draw_noise
 
