@@ -145,13 +145,24 @@ def _weekly_metrics(weekly: Mapping[str, Any], weeks: int, why_not: str) -> list
             ("flat_with_spread", "the recent weeks with their spread"),
             ("household", "each household's own mean"),
         ):
-            ratio = found["references"][reference]["ratio"] if found else None
+            against = found["references"][reference] if found else None
+            ratio = against["ratio"] if against else None
+            lo, hi = _ratio_interval(against) if against and ratio is not None else (None, None)
             reason = why_not or ("" if ratio is not None else "the reference makes no error at all")
             metrics.append(
                 Metric(f"{name}_crps_{reference}", f"{TITLES[name]}: CRPS over that of {words}", ratio,
-                       THRESHOLDS.crps_ratio, required=True, why_not=reason)
+                       THRESHOLDS.crps_ratio, required=True, why_not=reason, lo=lo, hi=hi,
+                       surely=reference == "flat_with_spread")
             )  # fmt: skip
     return metrics
+
+
+def _ratio_interval(against: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return the 95 % interval over weeks of the market's CRPS over a reference's; none where that makes no error."""
+    below = against["crps"]
+    if below <= 0:
+        return None, None
+    return 1.0 - against["gain_hi"] / below, 1.0 - against["gain_lo"] / below
 
 
 def _shape_metrics(shapes: Mapping[str, Any], why_not: str) -> list[Metric]:

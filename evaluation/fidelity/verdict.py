@@ -15,7 +15,9 @@ class FidelityThresholds:
         customers: Held-out customers that a verdict takes: with fewer a classifier has nothing to learn from.
         weeks_inside: Least share of weeks whose truth lies in the 90 % band; nine of ten are due, one is left to luck.
         crps_ratio: Most of the market's CRPS over that of each reference; a market that predicts worse than a flat
-            line or than each household's own mean knows less than a spreadsheet.
+            line or than each household's own mean knows less than a spreadsheet. The recent weeks with their spread
+            are a calibrated forecast themselves, which no other can beat by much: in ten weeks luck decides between
+            two such, so that there the market fails only where it is surely worse.
         two_sample_auc: Most a classifier may tell real from simulated trajectories by; at .65 it still ranks one pair
             in three wrongly.
         distance_ks: Most of the largest gap between two distribution functions; a tenth of the cases misplaced.
@@ -62,6 +64,7 @@ class Metric:
         why_not: Why it was not measured.
         floor: The same between two halves of the real customers, where that makes sense.
         lo, hi: 95 % interval, where one was computed.
+        surely: It fails only where its whole interval is on the wrong side of the threshold.
     """
 
     name: str
@@ -74,12 +77,15 @@ class Metric:
     floor: float | None = None
     lo: float | None = None
     hi: float | None = None
+    surely: bool = False
 
     @property
     def status(self) -> Status:
         if self.value is None:
             return Status.NOT_MEASURED
-        good = self.value >= self.threshold if self.at_least else self.value <= self.threshold
+        end = self.hi if self.at_least else self.lo
+        value = end if self.surely and end is not None else self.value
+        good = value >= self.threshold if self.at_least else value <= self.threshold
         return Status.PASS if good else Status.FAIL
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from agents.agent import LoggedTargeting, TrainedPolicy
 from agents.business_as_usual import BusinessAsUsualConfig, nearest_coupon
 from campaigns.decision import Context
 from campaigns.errors import InputError
-from campaigns.offers import Catalog
+from campaigns.offers import Catalog, Offer, OfferKind
 from tests.agents.market import ExactMonitor, make_world
 
 
@@ -50,7 +50,8 @@ def test_the_mapping_to_the_nearest_coupon_is_recorded(logged: LoggedTargeting) 
 
 def test_without_a_campaign_or_a_coupon_it_is_no_offer_and_says_so(logged: LoggedTargeting) -> None:
     quiet = replace(logged.feedback, action=np.zeros(logged.feedback.n, np.int64))
-    bare = Catalog("USD", 0.5, logged.catalog.offers[:1])
+    cut = Offer("cut", OfferKind.DISCOUNT, "cut", depth=0.1, cap_cents=100)
+    bare = Catalog("USD", 0.5, (logged.catalog.offers[0], cut))
     for log in (None, replace(logged, feedback=quiet)):
         policy = learn(log)
         assert policy.kind == "no_offer" and "no coupon campaign" in policy.meta()["note"]

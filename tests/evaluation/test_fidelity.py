@@ -255,3 +255,12 @@ def test_a_market_holds_its_own_truth_in_its_band_and_not_that_of_livelier_custo
         more = compare_weeks(1.4 * truth["active"], Forecasts(runs["active"], truth["active"], runs["active"]))
         assert more["weeks_inside"] <= 2
     assert np.mean(inside) >= 7.5  # 9 are due
+
+
+def test_a_metric_that_must_surely_fail_does_so_only_with_its_whole_interval() -> None:
+    def metric(lo: float, surely: bool) -> Metric:
+        return Metric("ratio", "ratio", 1.1, 1.0, lo=lo, hi=1.4, surely=surely)
+
+    assert metric(0.8, surely=False).status is Status.FAIL
+    assert metric(0.8, surely=True).status is Status.PASS
+    assert metric(1.05, surely=True).status is Status.FAIL
