@@ -12,7 +12,7 @@ demo: $(READY)  ## from the Complete Journey history to a policy table and a rep
 test: $(VENV)/.ready-dev check  ## set-up, checks and fast tests
 
 test-slow: $(VENV)/.ready-dev  ## kills, browser, real data, README commands
-	$(BIN)/python -m pytest -m slow -q
+	$(BIN)/python -m pytest -m slow -q -n 2 --dist loadgroup
 
 check: $(VENV)/.ready-dev  ## format, lint, types, import contracts, fast tests
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ from agents.linear_model import (
 from agents.online import OnlineConfig, learn_online
 from agents.regression import Basis, Memory, Statistics, squares
 from agents.shared import Coefficients, SharedRidge, offer_rows
-from agents.warm_start import warm_statistics
+from agents.warm_start import Weighting, warm_statistics
 from campaigns.decision import Context, ObservationLayout
 from history.feedback import LoggedFeedback
 
@@ -97,8 +97,9 @@ class _Learner:
         self._generator = torch.Generator().manual_seed(seed)
         empty = Statistics.empty(layout.n_actions, self._p)
         self._memories = [Memory(empty, config.discount, config.window) for _ in range(config.members)]
-        if feedback is not None:
-            logged = warm_statistics(feedback, layout, self._regressors, config.warm_start)
+        if feedback is not None and config.warm_start is not Weighting.OFF:
+            weighting, noise = config.warm_start, config.noise_usd
+            logged = warm_statistics(feedback, layout, self._regressors, weighting, noise)
             for memory in self._memories:
                 memory.add(logged)
         spread = config.noise_usd * config.ridge**0.5  # ridge times a draw from the prior

@@ -14,7 +14,7 @@ from agents.online import OnlineConfig, learn_online
 from agents.posterior import believe
 from agents.regression import Basis, Memory, Statistics, squares
 from agents.shared import offer_rows
-from agents.warm_start import warm_statistics
+from agents.warm_start import Weighting, warm_statistics
 from campaigns.decision import Context, ObservationLayout
 from history.feedback import LoggedFeedback
 
@@ -70,8 +70,9 @@ class LinearLearner:
         self._layout, self._config, self._explorer = layout, config, explorer
         self._rows, self._pairs = offer_rows(layout), squares(layout.n_features)
         self._memory = Memory(self._empty(), config.discount, config.window)
-        if feedback is not None:
-            self._memory.add(warm_statistics(feedback, layout, self._regressors, config.warm_start))
+        if feedback is not None and config.warm_start is not Weighting.OFF:
+            weighting, noise = config.warm_start, config.noise_usd
+            self._memory.add(warm_statistics(feedback, layout, self._regressors, weighting, noise))
         self._counts = torch.zeros(layout.n_actions, dtype=torch.int64)
         self._refresh()
 

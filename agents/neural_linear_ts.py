@@ -33,6 +33,7 @@ class NeuralLinearTSConfig(OnlineConfig):
     """Thompson sampling on what a network makes of the features; the log's weighting does not apply to networks."""
 
     kind: ClassVar[str] = "neural_linear_ts"
+    begins_from_log: ClassVar[bool] = False
 
     warm_start: Weighting = Weighting.NONE
     """Not used: a network's features change, so nothing that was summed up before remains."""

@@ -20,6 +20,7 @@ class OnlineConfig:
     """What bandits on credited net margin and cost have in common."""
 
     kind: ClassVar[str] = "online"
+    begins_from_log: ClassVar[bool] = True
 
     steps: int = 1_000_000
     """Customer-weeks to learn from, rounded down to whole episodes, at least one."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from agents.posterior import believe_apart
 from agents.regression import Statistics
+from agents.shared import residual_square
 from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
 from history.feedback import LoggedFeedback
@@ -30,24 +31,28 @@ _ROWS = 65_536
 class Weighting(Enum):
     """How logged decisions are made to speak for all customers."""
 
+    OFF = "off"  # not at all: the bandit begins with nothing
     NONE = "none"  # as they are
     IPS = "ips"  # each counts 1 / pscore
     DOUBLY_ROBUST = "doubly_robust"  # each corrects a model of the outcome by 1 / pscore
 
 
 def warm_statistics(
-    log: LoggedFeedback, layout: ObservationLayout, regressors: Regressors, weighting: Weighting
+    log: LoggedFeedback, layout: ObservationLayout, regressors: Regressors, weighting: Weighting, noise: float
 ) -> Statistics:
     """Return the statistics of a log, as if its decisions had been made at random.
 
     Weights are cut at `CLIP`. Each offer counts for as many decisions as its weighted log is worth (the effective
-    sample size), so that nothing is believed more firmly than it was seen.
+    sample size), so that nothing is believed more firmly than it was seen. Where the log's outcomes spread more than
+    `noise`, as those do that were lived through and not expected, a decision counts for that much less beside the
+    bandit's own ones.
 
     Args:
         log: Past decisions on the layout's features and offers, with their probabilities.
         layout: Of the world that the bandit is about to learn in.
         regressors: From features (n, n_features) and λ (n,), which a log does not know and is 0, to regressors (n, p).
         weighting: What the probabilities are used for.
+        noise: Standard deviation that the bandit's own outcomes have around their mean [USD].
 
     Raises:
         InputError: The log has other features or offers than the layout, or no probabilities.
@@ -58,15 +63,36 @@ def warm_statistics(
             f"{layout.n_features} features and {layout.n_actions} offers of the market, in their order"
         )
     if weighting is Weighting.NONE:
-        return _weighted(log, regressors, np.ones(log.n))
+        return _quietened(_weighted(log, regressors, np.ones(log.n)), noise)
     if log.pscore is None:
-        raise InputError("logged feedback has no pscore; without it expected agent.warm_start=none")
-    weight = np.minimum(1.0 / log.pscore, CLIP)
+        raise InputError("logged feedback has no pscore; without it expected agent.warm_start=none or off")
+    weight = clipped_weights(log.pscore)
     plain = _weighted(log, regressors, weight)
-    worth = _effective(log, weight)
+    worth = torch.from_numpy(effective(log.action, weight, log.n_actions))
     if weighting is Weighting.IPS:
-        return _scaled(plain, worth / plain.count.clamp(min=1e-12))
-    return _doubly_robust(log, regressors, weight, plain, worth)
+        return _quietened(_scaled(plain, worth / plain.count.clamp(min=1e-12)), noise)
+    return _quietened(_doubly_robust(log, regressors, weight, plain, worth), noise)
+
+
+def clipped_weights(pscore: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much each decision counts, shape (n,): 1 / pscore, at most `CLIP`."""
+    weight: NDArray[np.float64] = np.minimum(1.0 / pscore, CLIP)
+    return weight
+
+
+def effective(action: NDArray[np.int64], weight: NDArray[np.float64], n_actions: int) -> NDArray[np.float64]:
+    """Return the effective sample size of each offer's decisions, shape (n_actions,)."""
+    total = np.bincount(action, weight, n_actions)
+    square = np.bincount(action, weight**2, n_actions)
+    size: NDArray[np.float64] = total**2 / np.maximum(square, 1e-12)
+    return size
+
+
+def _quietened(statistics: Statistics, noise: float) -> Statistics:
+    """Let noisier decisions count for less: by their precision, as generalised least squares weighs them."""
+    mean = believe_apart(statistics, ridge=1.0, noise=noise).mean.permute(1, 2, 0).double()
+    spread = residual_square(statistics, mean)[0, 0] / statistics.count.sum().clamp(min=1e-12)
+    return statistics.times(float((noise**2 / spread.clamp(min=1e-12)).clamp(max=1.0)))
 
 
 def _weighted(log: LoggedFeedback, regressors: Regressors, weight: NDArray[np.float64]) -> Statistics:
@@ -78,13 +104,6 @@ def _weighted(log: LoggedFeedback, regressors: Regressors, weight: NDArray[np.fl
         statistics.add(x, torch.from_numpy(log.action[rows]), outcome, torch.from_numpy(weight[rows]))
     assert statistics is not None
     return statistics
-
-
-def _effective(log: LoggedFeedback, weight: NDArray[np.float64]) -> Tensor:
-    """Return the effective sample size of each offer's decisions, shape (n_actions,)."""
-    total = np.bincount(log.action, weight, log.n_actions)
-    square = np.bincount(log.action, weight**2, log.n_actions)
-    return torch.from_numpy(total**2 / np.maximum(square, 1e-12))
 
 
 def _scaled(statistics: Statistics, factor: Tensor) -> Statistics:

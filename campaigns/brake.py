@@ -137,6 +137,51 @@ def brake(
     return torch.empty_like(out).scatter(-1, order, out) | ~new
 
 
+def brake_each(
+    outlook: Outlook,
+    wanted: tuple[Ahead, Tensor],
+    each: tuple[Ahead, Tensor],
+    turn: Tensor,
+    limits: tuple[Tensor, Tensor],
+    quantile: float,
+) -> Tensor:
+    """Say of every offer whether the brake would let it out to a customer, those in front getting what they want.
+
+    Args:
+        outlook: Of one cohort, before the new offers.
+        wanted: The offers that are asked for, and what telling each customer costs, shape (1, n) each.
+        each: Every offer to every customer and its contact cost, shape (n_offers, n) each.
+        turn, limits, quantile: As for `brake`.
+
+    Returns:
+        True where an offer would go out, shape (n_offers, n), bool; for what is wanted, as `brake` says.
+    """
+    order = torch.argsort(turn, dim=-1, stable=True)
+    sums = torch.stack(_new_costs(outlook, *wanted)).gather(-1, order.expand(3, 1, -1))
+    front = sums.cumsum(-1) - sums
+    fits_so_far = _fits(outlook, front + sums, limits, quantile).to(torch.int64).cummin(-1).values
+    open_still = torch.cat([torch.ones_like(fits_so_far[:, :1]), fits_so_far[:, :-1]], dim=-1).to(torch.bool)
+    every = order.expand(each[0].offer.shape)
+    own = torch.stack(_new_costs(outlook, *each)).gather(-1, every.expand(3, -1, -1))
+    out = _fits(outlook, front + own, limits, quantile) & open_still
+    return torch.empty_like(out).scatter(-1, every, out) | (each[0].offer == 0)
+
+
+def _new_costs(outlook: Outlook, ahead: Ahead, contact: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_weighed` does, contact included, for rows of offers to one cohort."""
+    factor, spread = (values.expand(len(ahead.offer), -1) for values in (outlook.factor, outlook.spread))
+    cost, variance, doubt = _weighed(ahead, factor, spread)
+    return cost + contact.double() * (ahead.offer > 0), variance, doubt
+
+
+def _fits(outlook: Outlook, sums: Tensor, limits: tuple[Tensor, Tensor], quantile: float) -> Tensor:
+    """Return whether running sums of cost, variance and doubt, shape (3, ...), stay within the limits."""
+    cost, variance, doubt = sums
+    spread = (outlook.variance + variance + (outlook.doubt + doubt).square()).sqrt()
+    fits: Tensor = (outlook.mean + cost + quantile * spread <= limits[0]) & (cost <= limits[1])
+    return fits
+
+
 def _weighed(ahead: Ahead, factor: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return each customer's expected cost, its variance, and by how much it is in doubt, each shape (..., n)."""
     live, of_offer = ahead.offer > 0, factor.gather(-1, ahead.offer)

@@ -16,18 +16,27 @@ def load_catalog(path: Path | str) -> Catalog:
         InputError: The file cannot be read, is no YAML, or breaks the catalog's closed schema.
     """
     try:
-        return Catalog.from_dict(_read_yaml(Path(path)))
+        return Catalog.from_dict(read_yaml(Path(path), "a catalog of offers"))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def _read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, what: str) -> Any:
+    """Read a file that a person writes, such as a catalog; a key that is written twice is refused.
+
+    Args:
+        path: The file.
+        what: What it should hold, for messages, as in "a catalog of offers".
+
+    Raises:
+        InputError: The file cannot be read or is no YAML.
+    """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
-        raise InputError(f"the file cannot be read ({error.strerror}); expected a catalog of offers in YAML") from None
+        raise InputError(f"the file cannot be read ({error.strerror}); expected {what} in YAML") from None
     except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text; expected a catalog of offers in YAML") from None
+        raise InputError(f"the file is not UTF-8 text; expected {what} in YAML") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"line {line} is not valid YAML ({error.problem}); correct it") from None

@@ -97,6 +97,11 @@ class Offer:
         self._check_terms()
         self._check_limits()
 
+    @property
+    def worst_cents(self) -> int:
+        """What it may cost at worst: one redemption and the contact [cents]."""
+        return self.cap_cents + self.contact_cents
+
     def _check_text(self) -> None:
         if not fullmatch("[a-z][a-z0-9_]*", self.name):
             self._refuse("name", "a name is lower-case letters, digits and underscores, and starts with a letter")

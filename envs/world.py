@@ -1,7 +1,7 @@
 """What an environment is made of: a market, its observer, and a pool of customers to begin with."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class Episode:
 
 
 def begin(world: World, n: int, generator: torch.Generator | None) -> Episode:
-    """Draw n customers, their effects and their budget prices.
+    """Draw n customers, their effects, their budget prices, and in which week of the drift they begin.
 
     Where people buy on several shops, whole people are drawn, one row per shop.
 
@@ -63,8 +63,22 @@ def begin(world: World, n: int, generator: torch.Generator | None) -> Episode:
     person = torch.randint(world.pool.n // shops, (n // shops,), generator=generator, device=device)
     customers = (person.unsqueeze(1) * shops + torch.arange(shops, device=device)).view(-1)
     draw, alike = draw_worlds(world.market, n, generator, device)
-    state = open_market(world.market, world.pool.take(customers), draw, alike=alike)
-    return Episode(state, look(world.market, state), draw_prices(world.prices, n, generator, device))
+    price = draw_prices(world.prices, n, generator, device)
+    market = begin_drift(world.market, generator, device)
+    state = open_market(market, world.pool.take(customers), draw, alike=alike)
+    return Episode(state, look(market, state), price)
+
+
+def begin_drift(market: Market, generator: torch.Generator | None, device: torch.device | str) -> Market:
+    """Draw in which week of the drift an episode begins; without drift, or where it can only be one, draw nothing.
+
+    The week is one for all customers of the episode: what drifts is the world that they share.
+    """
+    path, weeks = market.effects.path, market.horizon.weeks + 1
+    if path is None or path.shape[1] == weeks:
+        return market
+    start = torch.randint(path.shape[1] - weeks + 1, (), generator=generator, device=device)
+    return replace(market, effects=market.effects.begun(start, weeks))
 
 
 def draw_worlds(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,35 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Z95 = 1.959963984540054
+
+
+class Verdict(StrEnum):
+    """Whether a log can tell what a policy is worth."""
+
+    ESTIMABLE = "estimable"
+    WEAK = "weak"
+    NOT_ESTIMABLE = "not estimable"
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How far a log covers what a policy does.
+
+    Attributes:
+        effective_n: Effective sample size of the importance weights [rounds, or trajectories]; Kish, 1965.
+        largest_weight: Largest importance weight.
+        unsupported: Share of the policy's decisions that the log never or provably too rarely took, in [0, 1].
+        verdict: What follows for the value.
+        why: The verdict in one sentence.
+        pscore_estimated: True where the log's probabilities were estimated; their uncertainty is in the error.
+    """
+
+    effective_n: float
+    largest_weight: float
+    unsupported: float
+    verdict: Verdict
+    why: str
+    pscore_estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,6 +50,8 @@ class Estimate:
         error: Standard error.
         lo, hi: 95 % interval.
         n: Independent units behind it (customers).
+        overlap: How far the log covers the policy, where the value comes from a log; None elsewhere. Where its verdict
+            is "not estimable" there is no number: value, error, lo and hi are NaN, and null in `to_dict`.
     """
 
     value: float
@@ -27,9 +59,13 @@ class Estimate:
     lo: float
     hi: float
     n: int
+    overlap: Overlap | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        plain = asdict(self)
+        if self.overlap is None:
+            del plain["overlap"]
+        return {name: None if value != value else value for name, value in plain.items()}
 
     @property
     def above_zero(self) -> bool:

@@ -6,14 +6,14 @@ in the mean of all draws, times what this campaign has shown of it. Nothing here
 which member of the response ensemble, the customers live under.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from campaigns.arithmetic import every_promo_cents
-from campaigns.brake import Ahead, Belief, Outlook, brake
+from campaigns.brake import Ahead, Belief, Outlook, brake, brake_each
 from campaigns.decision import Context, Policy
 from evaluation.rollout import Luck, Play, Result, draw, mean_entropy, play_by
 from simulators.lift import every_saving
@@ -158,24 +158,37 @@ class _Steered:
         self._belief = self._belief.see(self._costs.ahead(offer, torch.ones_like(offer)), paid, contact)
 
 
-def braked(where: Play, offer: Tensor, turn: Tensor, budget: float) -> Tensor:
-    """Return which offers of a campaign's first week the brake lets out, shape (n,), bool.
+def braked_each(where: Play, offer: Tensor, turn: Tensor, budget: float) -> Tensor:
+    """Return which offers the brake would let out in a campaign's first week if those in front ask for `offer`.
 
     Args:
         where: The market, and the customers as they stand.
         offer: Shape (n,), int64.
         turn: Whose offer is let out first, lowest first, shape (n,).
         budget: Of the campaign [USD].
+
+    Returns:
+        Shape (n, n_offers), bool; column 0 is True.
     """
     state = open_market(where.market, where.start, torch.zeros_like(offer))
     columns = where.market.columns
-    belief = Belief.open(columns.cap / 100.0, 1)
     costs = believed_costs(where.market, state, look(where.market, state))
-    live, wanted = (asked.unsqueeze(0) for asked in (torch.zeros_like(offer), offer))
-    outlook = Outlook.of(belief, costs.ahead(live, live))
+    every = torch.arange(len(columns.weeks), device=offer.device).unsqueeze(1).expand(-1, len(offer))
+    asked = [
+        (costs.ahead(row, columns.weeks[row]), columns.contact[row] / 100.0) for row in (offer, *every.unbind(dim=0))
+    ]
+    outlook = Outlook.of(Belief.open(columns.cap / 100.0, 1), _stacked([costs.ahead(offer * 0, offer * 0)]))
     most = torch.full_like(outlook.mean, budget)
-    ahead, contact = costs.ahead(wanted, columns.weeks[wanted]), columns.contact[wanted] / 100.0
-    return brake(outlook, ahead, contact, turn.unsqueeze(0), (most, most), QUANTILE).squeeze(0)
+    wanted, each = (
+        (_stacked([ahead for ahead, _ in rows]), torch.stack([contact for _, contact in rows]))
+        for rows in (asked[:1], asked[1:])
+    )
+    return brake_each(outlook, wanted, each, turn.unsqueeze(0), (most, most), QUANTILE).T
+
+
+def _stacked(rows: list[Ahead]) -> Ahead:
+    """Put rows of offers, shape (n,) each, one below the other."""
+    return Ahead(*(torch.stack([getattr(row, f.name) for row in rows]) for f in fields(Ahead)))
 
 
 def play_steered(policy: Policy[Tensor], budget: float, where: Play, believed: Market | None = None) -> Result:

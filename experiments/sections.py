@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from history.artifacts import read_json
 from serving.section import Section
-from serving.sections import customers, effects, fidelity, recommender, warrant
+from serving.sections import customers, effects, feedback, fidelity, recommender, warrant
 
 Show = Callable[[Mapping[str, Any], str], Section]
 """Turns what a part wrote, and the currency, into its section."""
@@ -15,6 +15,7 @@ SECTIONS: Final[Mapping[str, Show]] = {
     "fit/customers/customers.json": customers.section,
     "fit/recommender/recommender.json": recommender.section,
     "fit/effects/effects.json": effects.section,
+    "fit/feedback/feedback.json": feedback.section,
     "evaluate/effects.json": effects.held_out_section,
     "evaluate/fidelity.json": fidelity.section,
     "warrant/warrant.json": warrant.section,

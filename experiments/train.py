@@ -25,6 +25,8 @@ from envs.world import World
 from evaluation.rollout import Play
 from experiments.circumstances import CIRCUMSTANCES, describe_circumstances
 from experiments.config import Config
+from experiments.feedback import FOLDER as FEEDBACK
+from experiments.feedback import begin_from
 from experiments.fit import fit_step
 from experiments.history import load_history, logged_targeting
 from experiments.main import choose_device, main, run_folder
@@ -85,7 +87,8 @@ def run_train(config: Config, step: Step | None = None, watch: Watch = lambda mo
     checkpoints = Checkpoints(step.folder / "checkpoint", step.key())
     resumed = checkpoints.step
     with _monitor(config, step.folder, checkpoints) as monitor:
-        policy = config.agent.build().learn(_learning_world(config), config.seed, watch(monitor))
+        world, warm = _learning_world(config)
+        policy = config.agent.build().learn(world, config.seed, watch(monitor))
         validation = monitor.conclude(policy, flatten(step.settings))
     if not math.isfinite(validation):
         raise InputError(
@@ -94,6 +97,9 @@ def run_train(config: Config, step: Step | None = None, watch: Watch = lambda mo
         )
     write_tensors(step.folder / "policy.safetensors", policy.tensors())
     described = {"kind": policy.kind, "agent": config.agent.kind, "seed": config.seed, "meta": policy.meta()}
+    if warm:
+        described["warm_start"] = warm
+        print(f"train: {config.agent.kind} seed {config.seed}: start from a log: {warm['verdict']}")
     write_json(step.folder / "policy.json", {**described, "validation": validation})
     found = describe_circumstances(choose_device(config), config.threads, time.monotonic() - start, resumed)
     write_json(step.folder / CIRCUMSTANCES, found)
@@ -136,7 +142,8 @@ def _monitor(config: Config, folder: Path, checkpoints: Checkpoints) -> RunMonit
     return RunMonitor(folder / "tensorboard", where, prices, budget, label, checkpoints)
 
 
-def _learning_world(config: Config) -> LearningWorld:
+def _learning_world(config: Config) -> tuple[LearningWorld, dict[str, Any]]:
+    """Return where the agent learns, and what is to be said of the log that it begins from."""
     folder = run_folder(config)
     device = choose_device(config)
     world = read_environment(folder / "fit" / "train", device)
@@ -146,8 +153,9 @@ def _learning_world(config: Config) -> LearningWorld:
         history = load_history(folder / "prepare", config.split)
         observer = read_training_world(folder).observer
         logged = logged_targeting(history, observer, FEATURES, world.market.catalog)
+    log, warm = begin_from(folder / "fit" / FEEDBACK, config.agent, world.market.catalog, config.seed)
     torch.manual_seed(config.seed)
-    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged, vector.core)
+    return LearningWorld(vector, Sb3VecEnv(vector), vector.layout, vector.horizon, logged, vector.core, log), warm
 
 
 if __name__ == "__main__":

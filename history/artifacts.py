@@ -7,14 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load, save
-from torch import Tensor
 
 from campaigns.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
@@ -56,12 +57,16 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not readable as JSON ({error}); delete it and run its step again") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]") -> None:
     """Write tensors as safetensors, from whatever device they are on."""
+    from safetensors.torch import save  # here alone, so that a published table is read without torch
+
     write_bytes(path, save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> "dict[str, Tensor]":
+    from safetensors.torch import load
+
     try:
         return load(path.read_bytes())
     except FileNotFoundError:

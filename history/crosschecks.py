@@ -29,7 +29,9 @@ WHERE CAST("date" AS DATE) < CAST(start_date AS DATE)
 _CUSTOMERS: Final = """
 CREATE TEMP TABLE customer_index AS
 SELECT customer_id, CAST(row_number() OVER (ORDER BY CAST(customer_id AS VARCHAR)) - 1 AS INTEGER) AS customer
-FROM (SELECT customer_id FROM transactions UNION SELECT customer_id FROM campaigns)
+FROM (
+    SELECT customer_id FROM transactions UNION SELECT customer_id FROM campaigns UNION SELECT customer_id FROM decisions
+)
 """
 
 
@@ -51,7 +53,7 @@ def reject_undescribed(connection: duckdb.DuckDBPyConnection, mapping: Mapping) 
 
 
 def index_customers(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `customer_index`: everyone who bought or was targeted, numbered in the order of their ids as text."""
+    """Make `customer_index`: all who bought, were targeted or were decided for, in the order of their ids as text."""
     connection.execute(_CUSTOMERS)
 
 

@@ -159,8 +159,9 @@ def _check_campaigns(mapping: Mapping) -> None:
             f"{mapping.path}: table 'campaigns' maps dates or a type that 'campaign_descriptions' holds too;"
             " map them once"
         )
-    if "redemptions" in mapping.tables and campaigns is None:
-        raise InputError(f"{mapping.path}: table 'redemptions' is mapped without 'campaigns'; add that too")
+    for name in ("redemptions", "decisions"):
+        if name in mapping.tables and campaigns is None:
+            raise InputError(f"{mapping.path}: table '{name}' is mapped without 'campaigns'; add that too")
 
 
 def _refuse_unknown(place: object, found: Iterable[Any], known: Iterable[str], among: str) -> None:

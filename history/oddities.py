@@ -41,7 +41,7 @@ _ODDITIES: Final = (
     (
         "customers who were targeted but never bought",
         ("campaigns",),
-        "SELECT count(*) FROM customer_index ANTI JOIN transactions USING (customer_id)",
+        "SELECT count(DISTINCT customer_id) FROM campaigns ANTI JOIN transactions USING (customer_id)",
     ),
     (
         "redemptions by customers whom the campaign did not target; they count as redemptions, not as its success",

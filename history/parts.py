@@ -1,4 +1,4 @@
-"""Parts of a history: of customers whose past is hidden, and of the shops that a person's weeks are spread over."""
+"""Parts of a history: some customers, some whose past is hidden, and the shops that their weeks are spread over."""
 
 from dataclasses import replace
 
@@ -59,3 +59,9 @@ def only_weeks(events: WeeklyEvents, seen: NDArray[np.bool_]) -> WeeklyEvents:
     """Return what would have been recorded had only some customer-weeks been seen, shape (n, t), bool."""
     cut = {name: getattr(events, name) * seen for name in ARRAYS}
     return replace(events, **cut, category_spend=events.category_spend * seen[:, :, None])
+
+
+def of_customers(events: WeeklyEvents, customers: NDArray[np.int64]) -> WeeklyEvents:
+    """Return the events of the customers at some positions, shape (m,), in their order."""
+    arrays = {name: getattr(events, name)[customers] for name in (*ARRAYS, "category_spend")}
+    return replace(events, customer_ids=tuple(events.customer_ids[i] for i in customers), **arrays)

@@ -11,6 +11,8 @@ import pandas as pd
 from campaigns.errors import InputError
 from history.artifacts import read_json, read_table, write_json, write_table
 from history.calendar import Calendar
+from history.decisions import FILE as DECISIONS
+from history.decisions import read_decisions
 from history.events import WeeklyEvents, load_events
 from history.exposures import Exposures, read_exposures
 from history.files import database, reading
@@ -61,8 +63,8 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
     """Validate a source's tables and aggregate them to weeks.
 
     Writes into `out_dir`: rejected.parquet, quality.json, weekly.safetensors, weekly.json, targeting.parquet,
-    customers.parquet, purchases.parquet, products.parquet and the three files of `history.exposures`. Equal input gives
-    equal bytes.
+    customers.parquet, purchases.parquet, products.parquet, the three files of `history.exposures`, and, where decisions
+    were logged, decisions.parquet. Equal input gives equal bytes.
 
     Args:
         source: Where the tables are.
@@ -81,6 +83,7 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
         calendar = take_in(connection, mapping)
         rejected = out_dir / "rejected.parquet"
         tables = write_rejected(connection, mapping, rejected)
+        decisions = read_decisions(connection, mapping, calendar) if calendar.n_weeks > 0 else None
         check_shares(mapping, tables, max_rejected_share, rejected)
         check_weeks(mapping, calendar)
         check_leaving(connection, mapping)
@@ -96,6 +99,8 @@ def prepare(source: Source, out_dir: Path, max_rejected_share: float = 0.02, cho
                 quality=_quality(connection, mapping, calendar, tables),
             )
     _save(prepared, exposures, out_dir)
+    if decisions is not None:
+        write_table(out_dir / DECISIONS, decisions)
     return prepared
 
 

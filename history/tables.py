@@ -178,6 +178,19 @@ _PROMOTIONS: Final = Table(
     ),
 )
 
+_DECISIONS: Final = Table(
+    name="decisions",
+    any_of=(("date", "week"),),
+    cost="bandits learn from their own decisions alone, and begin from none that were logged",
+    columns=(
+        _id("customer_id"),
+        Column("date", Kind.DATE, strict=True),
+        Column("week", Kind.WHOLE, strict=True, least=0),
+        Column("offer", Kind.TEXT, needed=True, strict=True),
+        Column("pscore", Kind.NUMBER, cost="what was decided cannot speak for all customers: no bandit begins from it"),
+    ),
+)
+
 TABLES: Final = {
     table.name: table
     for table in (
@@ -189,6 +202,7 @@ TABLES: Final = {
         _COUPONS,
         _REDEMPTIONS,
         _PROMOTIONS,
+        _DECISIONS,
     )
 }
 """Every table by name, in the order in which they are read."""

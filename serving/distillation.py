@@ -5,8 +5,8 @@ are rounded before anything is counted, so every figure of the rules is that of 
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from campaigns.errors import InputError
+from campaigns.held_out import HeldOut
 from campaigns.offers import Catalog
+from serving.arms import in_grains, with_floor
+from serving.rule_features import feature
 from serving.rules import Condition, Rule, Segments
 from serving.thresholds import round_threshold
 
@@ -36,6 +39,7 @@ class Decisions:
         uplift_lo: Lower limit of the 95 % interval of the policy's mean uplift per customer [currency]; the share of
             the uplift that the rules keep is told only where it is above 0.
         price: Budget price λ, at which money spent is held against an offer's uplift.
+        floor: Share of a choice by rule that goes to all offers alike, in [0, 0.5].
 
     Raises:
         InputError: Shapes differ, a value is not finite, or the policy gave a forbidden offer.
@@ -47,6 +51,7 @@ class Decisions:
     cost: NDArray[np.float64]
     uplift_lo: float
     price: float = 0.0
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         n = len(self.features)
@@ -99,7 +104,7 @@ class Leaf:
 
 
 def distill(
-    decisions: Decisions, catalog: Catalog, max_leaves: int = 32, min_customers: int = 20, enough: float = 0.97
+    decisions: Decisions, catalog: Catalog, max_leaves: int = 32, min_customers: int = 20, enough: float | None = 0.97
 ) -> Segments:
     """Distil decisions into rules, the fewest of 4, 8, 16, ... leaves that keep enough of the policy's uplift.
 
@@ -111,17 +116,49 @@ def distill(
         catalog: Names and labels of the offers.
         max_leaves: Most leaves, >= 1.
         min_customers: Fewest customers of a leaf, >= 1.
-        enough: Share of the policy's uplift that the rules shall keep; `Segments.enough` says if they do.
+        enough: Share of the policy's uplift that the rules shall keep, `Segments.enough` says if they do; with None
+            they have max_leaves leaves at once, and whether that is enough is for others to say.
     """
     if max_leaves < 1 or min_customers < 1:
         raise InputError(f"distill: max_leaves {max_leaves}, min_customers {min_customers}; both must be at least 1")
     if catalog.n != decisions.gain.shape[1]:
         raise InputError(f"distill: gain has {decisions.gain.shape[1]} offers, the catalog {catalog.n}; use the same")
-    for leaves in _sizes(max_leaves):
-        segments = _segments(decisions, catalog, _Growth(decisions, leaves, min_customers).leaves(), enough)
+    for leaves in [max_leaves] if enough is None else _sizes(max_leaves):
+        segments = _segments(decisions, catalog, _Growth(decisions, leaves, min_customers), enough)
         if segments.enough:
             break
     return segments
+
+
+def grow(
+    distil: Callable[[int], Segments], judge: Callable[[Segments], HeldOut], max_leaves: int = 32, enough: float = 0.97
+) -> Segments:
+    """Return the fewest rules that keep enough of the policy's uplift on the held-out market.
+
+    Where none do within the limit, those that keep most are returned, and `Segments.enough` says that it is not enough.
+
+    Args:
+        distil: Rules of at most so many leaves.
+        judge: Tries them on the held-out market.
+        max_leaves: Most leaves, >= 1.
+        enough: Share of the policy's uplift.
+    """
+    tried: list[Segments] = []
+    for leaves in _sizes(max_leaves):
+        segments = distil(leaves)
+        if tried and segments.rules == tried[-1].rules:
+            continue
+        held_out = judge(segments)
+        lost = held_out.policy_uplift - held_out.uplift
+        kept = lost <= (1.0 - enough) * abs(held_out.policy_uplift)
+        tried.append(replace(segments, held_out=held_out, enough=kept))
+        if kept:
+            return tried[-1]
+    return max(tried, key=_held_out_uplift)
+
+
+def _held_out_uplift(segments: Segments) -> float:
+    return -math.inf if segments.held_out is None else segments.held_out.uplift
 
 
 def _sizes(max_leaves: int) -> Iterator[int]:
@@ -140,7 +177,7 @@ class _Growth:
         self._score = decisions.score()
         self._names = list(decisions.features.columns)
         self._values = decisions.features.to_numpy(dtype=np.float64)
-        self._least = min_customers
+        self.least = min_customers
         self._tree = None
         if max_leaves > 1 and decisions.n >= 2 * min_customers:
             tree = DecisionTreeClassifier(max_leaf_nodes=max_leaves, min_samples_leaf=min_customers, random_state=0)
@@ -156,7 +193,7 @@ class _Growth:
             return [self._leaf(rows, limits)]
         name = self._names[self._tree.feature[node]]
         value = self._values[rows, self._tree.feature[node]]
-        threshold = round_threshold(value, float(self._tree.threshold[node]), self._least)
+        threshold = round_threshold(value, float(self._tree.threshold[node]), self.least)
         if threshold is None:
             return [self._leaf(rows, limits)]
         low, high = limits.get(name, (None, None))
@@ -184,8 +221,8 @@ def _weights(decisions: Decisions, score: NDArray[np.float64]) -> NDArray[np.flo
     return regret + LEAST_WEIGHT * regret.mean() if regret.any() else np.ones(decisions.n)
 
 
-def _segments(decisions: Decisions, catalog: Catalog, leaves: list[Leaf], enough: float) -> Segments:
-    groups = _with_catch_all(leaves)
+def _segments(decisions: Decisions, catalog: Catalog, growth: _Growth, enough: float | None) -> Segments:
+    groups = _with_catch_all(growth.leaves())
     rule_of = np.zeros(decisions.n, dtype=np.int64)
     for i, leaf in enumerate(groups):
         rule_of[leaf.rows] = i
@@ -197,9 +234,11 @@ def _segments(decisions: Decisions, catalog: Catalog, leaves: list[Leaf], enough
         rules=rules,
         agreement=float(np.mean(served == decisions.offer)),
         uplift_kept=float(kept.sum() / of) if decisions.uplift_lo > 0 and of > 0 else None,
-        enough=bool(kept.sum() >= enough * of - 1e-9),
+        enough=enough is not None and bool(kept.sum() >= enough * of - 1e-9),
         cost=float(decisions.cost[rows, served].mean()),
         policy_cost=float(decisions.cost[rows, decisions.offer].mean()),
+        features=tuple(feature(str(name)) for name in decisions.features.columns),
+        least_customers=growth.least,
     )
 
 
@@ -230,6 +269,7 @@ def _rule(decisions: Decisions, catalog: Catalog, leaf: Leaf, served: NDArray[np
         reached=int(decisions.allowed[rows, leaf.offer].sum()),
         offer=catalog.offers[leaf.offer].name,
         offer_label=catalog.offers[leaf.offer].label,
+        weights=_rule_weights(catalog, leaf.offer, decisions.floor),
         by_majority=leaf.by_majority,
         agreement=float(np.mean(served[rows] == decisions.offer[rows])),
         uplift=mean,
@@ -237,3 +277,12 @@ def _rule(decisions: Decisions, catalog: Catalog, leaf: Leaf, served: NDArray[np
         uplift_hi=mean + Z95 * error,
         cost=float(decisions.cost[rows, served[rows]].mean()),
     )
+
+
+def _rule_weights(catalog: Catalog, offer: int, floor: float) -> dict[str, float]:
+    """Return the chance of every offer where one is favoured and the floor tries all."""
+    favoured = np.zeros((1, catalog.n))
+    favoured[0, offer] = 1.0
+    every = np.ones((1, catalog.n), dtype=np.bool_)
+    weights = in_grains(with_floor(favoured, every, floor))[0]
+    return dict(zip(catalog.names, weights.tolist(), strict=True))

@@ -1,7 +1,7 @@
 """Publishing a policy table: a folder of files that is there as a whole or not at all, and its verified reading."""
 
 import csv
-import os
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Final
@@ -11,17 +11,26 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from campaigns.errors import InputError
+from campaigns.offers import Catalog
 from history.artifacts import hash_file, read_json, write_atomic, write_json, write_text
+from serving.by_budget import BY_BUDGET, read_by_budget, write_by_budget
+from serving.durable import sync
+from serving.headings import headings, rule_headings
+from serving.lookup import LOOKUP, write_lookup
+from serving.manifest import OWN_KEYS
 from serving.rules import Segments
 from serving.spreadsheet import escape
-from serving.table import DATE_COLUMNS, OWN_KEYS, TEXT_COLUMNS, PolicyTable
+from serving.table import DATE_COLUMNS, TEXT_COLUMNS, PolicyTable, columns
+from serving.workbook import write_workbook
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 CUSTOMERS_PARQUET: Final = "policy_by_customer.parquet"
 CUSTOMERS_CSV: Final = "policy_by_customer.csv"
+SPREADSHEET_CSV: Final = "policy_by_customer_spreadsheet.csv"
+WORKBOOK: Final = "policy.xlsx"
 SEGMENTS_CSV: Final = "policy_by_segment.csv"
 MANIFEST: Final = "manifest.json"
-FILES: Final = (CUSTOMERS_PARQUET, CUSTOMERS_CSV, SEGMENTS_CSV)
+FILES: Final = (CUSTOMERS_PARQUET, CUSTOMERS_CSV, SPREADSHEET_CSV, WORKBOOK, LOOKUP, SEGMENTS_CSV, BY_BUDGET)
 
 
 def publish(table: PolicyTable, folder: Path) -> None:
@@ -32,18 +41,22 @@ def publish(table: PolicyTable, folder: Path) -> None:
 
     Args:
         table: What to publish; the same table gives the same bytes.
-        folder: The policy folder. CSV files are UTF-8 with a byte order mark (without it Excel misreads accents) and
-            their text cells are escaped as `serving.spreadsheet` says; Parquet is exact.
+        folder: The policy folder. Its Parquet, CSV and SQLite files are exact. The CSV files for spreadsheets are
+            UTF-8 with a byte order mark (without it Excel misreads accents), their text cells escaped as
+            `serving.spreadsheet` says.
+
+    Raises:
+        InputError: What is published there cannot be read, so that the next version is not known.
     """
     new, old = _beside(folder, "new"), _beside(folder, "old")
     _clear_up(folder, new, old)
     new.mkdir(parents=True)
-    _write_files(table, new)
-    _flush(new)
+    write_json(new / MANIFEST, _numbered(_write_files(table, new), folder / MANIFEST))
+    sync(new)
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
-    _flush(folder.parent)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -64,7 +77,8 @@ def read_policy(folder: Path) -> PolicyTable:
         if hash_file(folder / name) != expected:
             raise InputError(f"{folder / name}: its bytes are not those that were published; export the policy again")
     given = {key: value for key, value in manifest.items() if key not in OWN_KEYS}
-    return PolicyTable(_read_customers(folder), Segments.from_dict(manifest["rules"]), given)
+    rows, by_budget = _read_customers(folder), read_by_budget(folder / BY_BUDGET)
+    return PolicyTable(rows, Segments.from_dict(manifest["rules"]), given, by_budget)
 
 
 def _beside(folder: Path, what: str) -> Path:
@@ -81,21 +95,34 @@ def _clear_up(folder: Path, new: Path, old: Path) -> None:
         shutil.rmtree(old)
 
 
-def _flush(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _numbered(manifest: dict[str, Any], published: Path) -> dict[str, Any]:
+    """Give the manifest the next version; what is already published keeps its own."""
+    if not published.exists():
+        return {**manifest, "table_version": 1}
+    before = read_json(published)
+    version = before.get("table_version", 0) if isinstance(before, dict) else None
+    if not isinstance(version, int):
+        raise InputError(f"{published}: no table_version; move the folder away to begin with version 1")
+    same = before == {**json.loads(json.dumps(manifest)), "table_version": version}
+    return {**manifest, "table_version": version if same else version + 1}
 
 
-def _write_files(table: PolicyTable, folder: Path) -> None:
+def _write_files(table: PolicyTable, folder: Path) -> dict[str, Any]:
+    """Write all files but the manifest, and return what that will say."""
     rows = table.customers
-    write_atomic(folder / CUSTOMERS_PARQUET, lambda path: pq.write_table(_arrow(rows), path, compression="zstd"))
+    write_atomic(
+        folder / CUSTOMERS_PARQUET,
+        lambda path: pq.write_table(arrow_table(rows, table.catalog), path, compression="zstd"),
+    )
     _write_csv(folder / CUSTOMERS_CSV, rows)
-    _write_csv(folder / SEGMENTS_CSV, table.segments.frame(table.catalog.currency))
-    write_json(folder / MANIFEST, {**table.manifest, **_own(table, folder)})
+    named, rules = rows.rename(columns=headings(table.catalog)), table.segments.frame(table.catalog.currency)
+    _write_spreadsheet(folder / SPREADSHEET_CSV, named)
+    sheets = {"Customers": named, "Rules": rules.rename(columns=rule_headings(table.catalog.currency))}
+    write_atomic(folder / WORKBOOK, lambda path: write_workbook(path, sheets))
+    write_atomic(folder / LOOKUP, lambda path: write_lookup(path, rows, SCHEMA_VERSION))
+    _write_spreadsheet(folder / SEGMENTS_CSV, rules)
+    write_atomic(folder / BY_BUDGET, lambda path: write_by_budget(path, table.by_budget))
+    return {**table.manifest, **_own(table, folder)}
 
 
 def _own(table: PolicyTable, folder: Path) -> dict[str, Any]:
@@ -110,11 +137,16 @@ def _own(table: PolicyTable, folder: Path) -> dict[str, Any]:
     }
 
 
-def _arrow(rows: pd.DataFrame) -> pa.Table:
+def arrow_schema(catalog: Catalog) -> pa.Schema:
+    """Return the types of `policy_by_customer`."""
     kinds = {**dict.fromkeys(TEXT_COLUMNS, pa.string()), **dict.fromkeys(DATE_COLUMNS, pa.date32())}
     kinds["segment"] = pa.int64()
-    schema = pa.schema([pa.field(name, kinds.get(name, pa.float64()), nullable=False) for name in rows.columns])
-    return pa.Table.from_pandas(rows, schema=schema, preserve_index=False).replace_schema_metadata(None)
+    return pa.schema([pa.field(name, kinds.get(name, pa.float64()), nullable=False) for name in columns(catalog)])
+
+
+def arrow_table(rows: pd.DataFrame, catalog: Catalog) -> pa.Table:
+    """Return rows of `policy_by_customer` as they are written to Parquet."""
+    return pa.Table.from_pandas(rows, arrow_schema(catalog), preserve_index=False).replace_schema_metadata(None)
 
 
 def _read_customers(folder: Path) -> pd.DataFrame:
@@ -122,10 +154,11 @@ def _read_customers(folder: Path) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(DATE_COLUMNS, "datetime64[us]"))
 
 
-def _write_csv(path: Path, rows: pd.DataFrame) -> None:
+def _write_spreadsheet(path: Path, rows: pd.DataFrame) -> None:
     text = {name: escape(rows[name]) for name in rows.columns if isinstance(rows[name].dtype, pd.StringDtype)}
-    safe = rows.assign(**text)
-    write_text(
-        path,
-        "\ufeff" + safe.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, date_format="%Y-%m-%d"),
-    )
+    _write_csv(path, rows.assign(**text), mark="\ufeff")
+
+
+def _write_csv(path: Path, rows: pd.DataFrame, mark: str = "") -> None:
+    text = rows.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC, date_format="%Y-%m-%d")
+    write_text(path, mark + text)

@@ -159,7 +159,7 @@ class ReportData:
         quality: Rows kept and set aside, what is absent.
         customers: One row per customer: customer_id, segment (in words), weeks_since_visit, visits_per_week,
             spend_per_week_<currency>, promo_share.
-        policy: `policy_by_customer`: at least customer_id, offer, offer_label.
+        policy: Rows of `policy_by_customer` that the policy decided: at least customer_id, offer, offer_label.
         response, agents, curve: See the records; the curve is by agent.
         chosen: The agent whose policy is published.
         budget, headline: See the records.
@@ -169,6 +169,7 @@ class ReportData:
         currency: Of all money, as in "USD".
         notes: Further limits and oddities of the data, one sentence each.
         sections: What further parts of the project have to show.
+        aside: One sentence on the customers for whom the policy does not decide; empty where there are none.
 
     Raises:
         InputError: `chosen` is not among the agents, a column is missing, or headline and policy differ.
@@ -190,6 +191,7 @@ class ReportData:
     currency: str
     notes: tuple[str, ...]
     sections: tuple[Section, ...] = ()
+    aside: str = ""
 
     def __post_init__(self) -> None:
         if self.chosen not in [score.agent for score in self.agents]:
@@ -241,6 +243,7 @@ class ReportData:
             "provenance": tuple(_pick(Origin, parameter) for parameter in plain["provenance"]),
             "notes": tuple(plain["notes"]),
             "sections": tuple(plain.get("sections", ())),
+            "aside": plain.get("aside", ""),
         }
         return cls(**{name: read[name] if name in read else plain[name] for name in (f.name for f in fields(cls))})
 

@@ -108,11 +108,16 @@ def distilled(data: ReportData) -> str:
     segments, n = data.segments, len(data.segments.rules)
     kept = less = ""
     they, keep = ("it", "keeps") if n == 1 else ("they", "keep")
-    if segments.uplift_kept is not None:
-        kept = f" and {keep} {percent(segments.uplift_kept)} of its expected gain"
+    held = segments.held_out
+    where = "" if held is None else " on the held-out market"
+    share = segments.uplift_kept if held is None else held.uplift_kept
+    if share is not None:
+        kept = f" and {keep} {percent(share)} of its expected gain{where}"
+        if held is not None and held.lo is not None and held.hi is not None:
+            kept += f" (95 % interval {percent(held.lo)} to {percent(held.hi)})"
         less = "" if segments.enough else " That is less than was asked of them: prefer the table by customer."
     elif data.headline.with_offer:
-        less = f" What share {they} {keep} of its expected gain cannot be told: that gain is not clearly above zero."
+        less = f" What share {they} {keep} of its expected gain{where} cannot be told: it is not clearly above zero."
     stands = "One rule stands for the policy: it gives" if n == 1 else f"{n} rules stand for the policy: they give"
     return (
         f"{stands} {percent(segments.agreement)} of the customers the same{kept}, and {'costs' if n == 1 else 'cost'} "

@@ -37,7 +37,7 @@ def measure_lift(terms: OfferColumns, state: MarketState, wallet: Wallet) -> Lif
     offer's life and with the number of recent contacts; savings of the past lower what a basket at full price is worth
     (reference price) and stand in the pantry (stockpiling), both measured against the shadow.
     """
-    effects, live = state.effects, (state.weeks_left > 0).to(torch.float32)
+    effects, live = state.effects.at(state.week), (state.weeks_left > 0).to(torch.float32)
     saving = live * _saving(terms, slice(None), wallet.basket, wallet.basket * wallet.share)
     tired = effects.fatigue * state.customer.recent_contacts.sum(dim=1)
     pull = torch.exp(torch.log(effects.salience) * state.age - tired)

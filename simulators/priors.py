@@ -152,6 +152,7 @@ class Effects:
     carryover: Tensor  # (d,)
     reach: Reach | None = None  # None where nothing was learned, so that no support is known
     lean: Lean | None = None  # None where nothing was learned, or where `of_customers` has counted it
+    path: Tensor | None = None  # how the kinds' effects change by week of the drift, (d, weeks, n_kinds)
 
     @property
     def n_draws(self) -> int:
@@ -160,6 +161,25 @@ class Effects:
     def sizes(self) -> list[Tensor]:
         """Return every effect, without how far the history reached and what it leans on."""
         return [getattr(self, name) for name in _SIZES]
+
+    def at(self, week: int) -> "Effects":
+        """Return the effects as they are in a week of the campaign, drift counted in."""
+        if self.path is None:
+            return self
+        change = self.path[:, min(week, self.path.shape[1] - 1)]
+        return replace(self, visit=self.visit * change.exp(), redeem_shift=self.redeem_shift + change, path=None)
+
+    def begun(self, start: Tensor, weeks: int) -> "Effects":
+        """Return the effects of a campaign that begins in a week of the drift.
+
+        Args:
+            start: Week of `path`, shape (), int64.
+            weeks: Of the campaign, from the first of which `at` counts.
+        """
+        if self.path is None:
+            return self
+        week = start + torch.arange(weeks, device=start.device)
+        return replace(self, path=self.path.index_select(1, week))
 
     def take(self, draw: Tensor) -> "Effects":
         taken = self._each(lambda tensor: tensor.index_select(0, draw))
@@ -184,10 +204,10 @@ class Effects:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Effects":
         tensors: dict[str, Any] = {name: change(getattr(self, name)) for name in _SIZES}
         reach = self.reach and Reach(*(change(getattr(self.reach, f.name)) for f in fields(Reach)))
-        return replace(self, **tensors, reach=reach)
+        return replace(self, **tensors, reach=reach, path=None if self.path is None else change(self.path))
 
 
-_SIZES = tuple(f.name for f in fields(Effects) if f.name not in ("reach", "lean"))
+_SIZES = tuple(f.name for f in fields(Effects) if f.name not in ("reach", "lean", "path"))
 
 
 @dataclass(frozen=True)

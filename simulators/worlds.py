@@ -14,6 +14,7 @@ from campaigns.rules import Rules
 from history.artifacts import read_json, read_tensors, write_json, write_tensors
 from history.features import FEATURES
 from history.state import State
+from simulators.drift import Drift
 from simulators.fitting import ResponseConfig
 from simulators.market import Horizon, Market
 from simulators.observation import Observer
@@ -57,6 +58,7 @@ class MarketConfig:
     population: Population = field(default_factory=Population)
     season: Season = field(default_factory=Season)
     clearance: Clearance = field(default_factory=Clearance)
+    drift: Drift = field(default_factory=Drift)
     shops: int = 1  # on which each person buys, under one consent and one contact cap
     never_promote: list[str] = field(default_factory=list)
     """Parts of category names that are never promoted, whatever their taste (tobacco, alcohol, fuel)."""
@@ -92,6 +94,7 @@ class MarketTerms:
     population: Population = field(default_factory=Population)
     season: Season = field(default_factory=Season)
     clearance: Clearance = field(default_factory=Clearance)
+    drift: Drift = field(default_factory=Drift)
     shops: int = 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +114,7 @@ class MarketTerms:
             population=Population(**terms["population"]),
             season=Season(**terms["season"]),
             clearance=Clearance(**terms["clearance"]),
+            drift=Drift(**terms["drift"]),
             shops=terms["shops"],
         )
 
@@ -122,9 +126,12 @@ def build_market(fitted: FittedWorld, terms: MarketTerms, device: torch.device |
         InputError: the category to be cleared is not one of the shop's.
     """
     categories, cleared = clear_stock(fitted.categories, terms.clearance)
+    effects = draw_effects(terms.priors, terms.draws, terms.seed)
+    weeks = terms.drift.span + terms.horizon.weeks + 1  # the latest episode, and beyond it the terminal value
+    path = terms.drift.paths(effects.n_draws, weeks, terms.seed)
     return Market(
         response=fitted.response.to(device),
-        effects=draw_effects(terms.priors, terms.draws, terms.seed).to(device),
+        effects=replace(effects, path=path).to(device),
         catalog=terms.catalog,
         columns=terms.catalog.columns().to(lambda column: torch.from_numpy(column).to(device)),
         rules=terms.rules,

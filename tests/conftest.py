@@ -11,3 +11,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the README, whose commands take longest: a worker that met them last would be waited for."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")

@@ -41,7 +41,7 @@ class Contestant(Protocol):
 class Ours:
     """`agents.linear_bandit`, which needs this project's environment and its root as working directory."""
 
-    block = 256
+    block = 1024
 
     def __init__(self, rule: str, d: int, arms: int, seed: int) -> None:
         import torch

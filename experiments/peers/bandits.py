@@ -15,7 +15,7 @@ TARGETS = {
     "vowpalwabbit epsilon": ">= 5x",
     "vowpalwabbit squarecb": ">= 30x",
 }
-"""Least ratio of our decisions per second, ours taking 256 contexts at a time, each peer as many as it likes."""
+"""Least ratio of our decisions per second, each taking as many contexts at a time as it likes."""
 
 
 def compare(config: Config, rounds: int) -> list[Measured]:

@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 
 from campaigns.offers import Catalog, OfferKind
-from history.events import ARRAYS, WeeklyEvents
+from history.events import WeeklyEvents
 from history.exposures import sample_step
 from history.features import FEATURES
 from history.panel import Panel, states_before
+from history.parts import of_customers
 from simulators.effects.crossfit import Flags, Floats, Ints
 from simulators.lift import expected_saving
 from simulators.promotion import Categories, choose_category, open_wallet
@@ -143,15 +144,10 @@ def _worth(
     columns = catalog.columns().to(torch.from_numpy)
     worth = np.zeros((len(customers), len(weeks), len(logged)))
     share = np.zeros_like(worth)
-    for t, state in enumerate(states_before(_of(events, customers), weeks)):
+    for t, state in enumerate(states_before(of_customers(events, customers), weeks)):
         wallet = open_wallet(categories, state, choose_category(categories, state))
         for j, offer in enumerate(logged):
             saving = expected_saving(columns, torch.full((len(customers),), int(offer)), wallet)
             worth[:, t, j] = saving.numpy()
             share[:, t, j] = (saving / wallet.week.clamp(min=5.0)).clamp(max=1.0).numpy()
     return worth, share
-
-
-def _of(events: WeeklyEvents, customers: Ints) -> WeeklyEvents:
-    arrays = {name: getattr(events, name)[customers] for name in (*ARRAYS, "category_spend")}
-    return replace(events, customer_ids=tuple(events.customer_ids[i] for i in customers), **arrays)

@@ -40,6 +40,7 @@ _COLUMNS: Final = {
     "campaigns": ("customer_id", "campaign_id", "start_date", "end_date", "campaign_type", "offer"),
     "coupons": ("coupon_id", "product_id", "campaign_id"),
     "redemptions": ("customer_id", "coupon_id", "campaign_id", "date"),
+    "decisions": ("customer_id", "date", "offer", "pscore"),
 }  # fmt: skip
 _LINES: Final = pa.schema(
     {
@@ -78,6 +79,9 @@ def write_tables(shop: TrueShop, log: SyntheticLog, folder: Path) -> Path:
         for name, table in _campaign_tables(log, products).items():
             _write(folder, name, table)
             tables.append(name)
+        if log.decisions is not None:
+            _write(folder, "decisions", _decisions(log.decisions, log.events.customer_ids))
+            tables.append("decisions")
     write_text(path, mapping_text(shop.truth, shop.market.catalog.currency, tables))
     return path
 
@@ -163,6 +167,14 @@ def _campaign_tables(log: SyntheticLog, products: pd.DataFrame) -> dict[str, pd.
     day = day_of(sent["customer"].to_numpy(), week, np.zeros(len(sent), dtype=np.int64))
     redemptions = sent[["customer_id", "campaign_id"]].assign(coupon_id=sent["campaign_id"], date=pa_dates(day))[used]
     return {"campaigns": campaigns, "coupons": coupons, "redemptions": redemptions}
+
+
+def _decisions(decided: pd.DataFrame, customer_ids: tuple[str, ...]) -> pd.DataFrame:
+    """Return the logged decisions, each on the first day of its week."""
+    week = decided["week"].to_numpy() - FIRST_WEEK
+    start = np.datetime64(MONDAY, "D") + (7 * week).astype("timedelta64[D]")
+    names = np.array(customer_ids)[decided["customer"].to_numpy()]
+    return pd.DataFrame({"customer_id": names, "date": pa_dates(start), **decided[["offer", "pscore"]]})
 
 
 def pa_dates(days: Days) -> pd.Series:

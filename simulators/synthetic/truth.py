@@ -62,6 +62,7 @@ class SyntheticTruth:
     targeting_bias: float = 1.0  # how strongly the shop aims at the lately busy, in standard deviations of chance
     campaign_share: float = 0.15  # of the customers, reached by each campaign
     campaign_every: int = 2  # weeks from one campaign to the next
+    randomised: bool = False  # draw whom a campaign reaches by known chances, and log all decisions
     seasonality: float = 0.1  # height of the yearly wave in the logit of a visit
     holiday: float = 0.3  # added to the logit of a visit in the last full week but one
     drift: float = 0.0  # added to the logit of a visit per week

@@ -180,6 +180,7 @@ def test_the_fused_layers_have_torch_s_values_and_gradients(sizes: tuple[int, ..
         torch.testing.assert_close(coarse, plain, rtol=0.1, atol=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [name for name in available(torch.device("cpu")) if name != "plain"])
 def test_every_kernel_learns_as_plain_torch_does(kernel: str) -> None:
     def learn(name: str) -> float:

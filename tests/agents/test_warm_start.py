@@ -55,7 +55,7 @@ def best_line() -> torch.Tensor:
 
 @pytest.mark.parametrize(("weighting", "right"), [("ips", True), ("doubly_robust", True), ("none", False)])
 def test_weighting_finds_the_line_that_serves_all_customers(weighting: str, right: bool) -> None:
-    statistics = warm_statistics(log_of(60_000, bent=True), LAYOUT, line, Weighting(weighting))
+    statistics = warm_statistics(log_of(60_000, bent=True), LAYOUT, line, Weighting(weighting), noise=9.0)
     mean = believe_apart(statistics, ridge=1e-3, noise=1.0).mean[0, 3]
     error = (mean - best_line()).abs().max()
     assert (error < 0.06) if right else (error > 0.1)
@@ -66,7 +66,7 @@ def test_what_is_believed_is_no_firmer_than_it_was_seen() -> None:
     assert log.pscore is not None
     seen = torch.from_numpy(np.bincount(log.action, minlength=4)).double()
     for weighting in (Weighting.IPS, Weighting.DOUBLY_ROBUST):
-        statistics = warm_statistics(log, LAYOUT, line, weighting)
+        statistics = warm_statistics(log, LAYOUT, line, weighting, noise=9.0)
         assert (statistics.count <= seen + 1e-6).all() and (statistics.count > 0.1 * seen).all()
     spread = believe_apart(statistics, ridge=1e-3, noise=1.0).covariance[0, 0]
     assert spread < 2 * NOISE**2
@@ -83,6 +83,23 @@ def test_a_bandit_that_begins_from_a_log_earns_from_its_first_episode(kind: str)
         return monitor.values[-1] / monitor.optimum()
 
     assert first(log_of(20_000, bent=False)) > max(0.8, first(None) + 0.1)
+
+
+def test_told_to_leave_the_log_a_bandit_begins_as_if_there_were_none() -> None:
+    config = LinTSConfig(warm_start=Weighting.OFF)
+    logged = LinearLearner(LAYOUT, config, config.build()._explorer, log_of(500, bent=False))
+    none = LinearLearner(LAYOUT, config, config.build()._explorer, None)
+    context = draw_context(50, seed=7)
+    assert torch.equal(logged._scores.scores(context)[0], none._scores.scores(context)[0])
+
+
+def test_decisions_whose_outcomes_spread_more_count_by_their_precision() -> None:
+    log = log_of(20_000, bent=False)
+    noisy = replace(log, reward=log.reward + 6.0 * np.random.default_rng(1).standard_normal(log.n))
+    for weighting in Weighting:
+        if weighting is not Weighting.OFF:
+            quiet, loud = (warm_statistics(one, LAYOUT, line, weighting, noise=1.0) for one in (log, noisy))
+            torch.testing.assert_close(loud.count, quiet.count / 36.0, rtol=0.05, atol=0.0)
 
 
 def test_before_its_first_decision_the_warm_bandit_knows_what_the_log_taught() -> None:
@@ -103,4 +120,4 @@ def test_before_its_first_decision_the_warm_bandit_knows_what_the_log_taught() -
 )
 def test_a_log_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        warm_statistics(replace(log_of(50, bent=False), **change), LAYOUT, line, OnlineConfig().warm_start)
+        warm_statistics(replace(log_of(50, bent=False), **change), LAYOUT, line, OnlineConfig().warm_start, noise=9.0)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from campaigns.brake import SPREAD, Ahead, Belief, Outlook, brake
+from campaigns.brake import SPREAD, Ahead, Belief, Outlook, brake, brake_each
 
 N, KINDS = 6, 3
 usd = st.lists(st.floats(0, 5), min_size=N, max_size=N)
@@ -52,6 +52,25 @@ def test_the_brake_lets_out_what_a_loop_over_the_queue_would(
     assert found.tolist() == [expected]
     shared = brake(outlook, ahead(offer, cost), contact, queue, (free, budget), quantile)
     assert float(sum(c + 0.02 for c, out, o in zip(cost, shared[0], offer, strict=True) if out and o)) <= most + 1e-9
+
+
+@settings(deadline=None)
+@given(kinds, usd, kinds, usd, st.permutations(range(N)), st.floats(0, 60), st.sampled_from([0.0, 2.33, 4.0]))
+def test_what_would_go_out_is_what_goes_out_once_it_is_wanted(
+    held: list[int], owed: list[float], offer: list[int], cost: list[float], turn: list[int], most: float,
+    quantile: float,
+) -> None:  # fmt: skip
+    outlook, queue = look_ahead(held, owed), torch.tensor([turn])
+    limit, contact = torch.tensor([most + 1e-7], dtype=torch.float64), torch.full((1, N), 0.02)
+    rows = [ahead([kind] * N, cost) for kind in range(KINDS)]
+    every = Ahead(*(torch.cat([getattr(row, name) for row in rows]) for name in ("offer", "cost", "square")))
+    would = brake_each(
+        outlook, (ahead(offer, cost), contact), (every, contact.expand(KINDS, -1)), queue, (limit, limit), quantile
+    )
+    for i in range(N):
+        for kind in range(KINDS):
+            asked = [*offer[:i], kind, *offer[i + 1 :]]
+            assert would[kind, i] == brake(outlook, ahead(asked, cost), contact, queue, (limit, limit), quantile)[0, i]
 
 
 def test_what_was_seen_moves_the_factor_and_sharpens_it() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from campaigns.offers import Catalog, Offer, OfferKind
-from evaluation.budget import BudgetMode, admit, find_price, try_mode, whole_budget
+from evaluation.budget import BudgetMode, bears, find_price, try_mode, whole_budget
 from evaluation.risk import believed_costs, within_campaign
 from evaluation.rollout import Play, play
 from simulators.market import look, open_market
@@ -61,11 +61,25 @@ def test_no_offer_outlives_a_steered_campaign(shop: Play) -> None:
 @pytest.mark.parametrize("mode", BudgetMode)
 def test_the_first_week_goes_out_only_as_far_as_the_budget_bears_it(mode: BudgetMode, shop: Play) -> None:
     offer = torch.full((shop.start.n,), 2)
-    out = [int(admit(mode, shop, offer, budget).sum()) for budget in (1e-9, 0.01, 1e6)]
+    turn = torch.rand(shop.start.n, generator=torch.Generator().manual_seed(1))
+    out = []
+    for budget in (1e-9, 0.01, 1e6):
+        borne = bears(mode, shop, offer, turn, whole_budget(budget, shop))
+        assert borne[:, 0].all()
+        assert (borne[:, 1] | ~borne[:, 2]).all()  # who may have 2 USD may have 1 USD
+        assert borne[:, 2][turn.argsort()].int().diff().le(0).all()  # nobody overtakes
+        out.append(int(borne[:, 2].sum()))
     assert out[0] == 0 < out[1] < out[2] == shop.start.n
     if mode is BudgetMode.HARD:
         assert out[1] == int(whole_budget(0.01, shop) / 2.02)
-    assert admit(mode, shop, torch.zeros_like(offer), 1e-9).all()
+
+
+@pytest.mark.parametrize("mode", BudgetMode)
+def test_who_asks_for_nothing_takes_nothing_from_the_others(mode: BudgetMode, shop: Play) -> None:
+    some = torch.arange(shop.start.n) % 2 == 0
+    turn = torch.arange(shop.start.n) / shop.start.n
+    both = [bears(mode, shop, torch.where(some, 2, other), turn, 30.0)[:, 2] for other in (0, 2)]
+    assert abs(int(both[0].sum()) - 2 * int(both[1].sum())) <= 8
 
 
 def test_a_policy_that_offers_nothing_spends_nothing(shop: Play) -> None:

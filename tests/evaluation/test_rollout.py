@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 import evaluation.rollout
-from evaluation.budget import BudgetMode, find_price, try_mode
+from evaluation.budget import DEAREST as DEAREST_PRICE
+from evaluation.budget import BudgetMode, PriceSearch, find_price, try_mode
 from evaluation.rollout import Play, Result, expected_gain, play
 from simulators.market import Horizon
 from simulators.reference import reference_pool
@@ -155,3 +156,23 @@ def test_under_a_hard_limit_no_world_passes_the_budget(where: Play) -> None:
     assert limited.overrun_chance == 0.0
     assert limited.uplift > 0
     assert limited.cost < find_price(First((3,)), 0.05, where, steps=1).cost
+
+
+@pytest.mark.parametrize("budget", [0.02, 0.05, 0.11])
+def test_a_budget_is_met_from_below_with_few_further_plays(budget: float, where: Play) -> None:
+    policy, many = Thrifty(3), replace(where, worlds=12)
+    search = PriceSearch(policy, many)
+    search.bisect(0.08, steps=4)
+    near, exact = search.near(budget, tries=8), find_price(policy, budget, many, steps=14)
+    assert near.met and near.cost <= budget
+    assert near.cost == pytest.approx(exact.cost, rel=0.05)
+    assert near == search.at(near.price, budget)
+    assert search.near(budget, tries=0) == near  # what was found stays known
+
+
+def test_a_search_returns_what_a_single_play_at_that_price_does(where: Play) -> None:
+    search = PriceSearch(Thrifty(3), where)
+    assert search.bisect(0.05) == find_price(Thrifty(3), 0.05, where)
+    free, none = search.near(1e9), PriceSearch(First((4,)), where).near(1e-6)
+    assert (free.price, free.met) == (0.0, True)
+    assert (none.price, none.met) == (DEAREST_PRICE, False)

@@ -14,9 +14,12 @@ from experiments.config import Config, register_schemas
 from experiments.evaluate import run_evaluate
 from experiments.export import run_export
 from experiments.fit import run_fit
+from experiments.hand_over import run_hand_over
 from experiments.main import CONF, main, set_up, to_config
 from experiments.prepare import run_prepare
+from experiments.publish import run_publish
 from experiments.run import run_all
+from experiments.score import run_score
 from experiments.train import run_train
 from experiments.tune import run_tune
 from experiments.warrant import run_warrant
@@ -122,6 +125,9 @@ VERBS: dict[str, Callable[[Config], Any]] = {
     "warrant": run_warrant,
     "evaluate": run_evaluate,
     "export": run_export,
+    "publish": run_publish,
+    "score": run_score,
+    "hand_over": run_hand_over,
     "tune": run_tune,
     "benchmark": run_benchmark,
 }

@@ -145,7 +145,7 @@ def test_figures_at_scale_are_of_the_size_that_they_must_have(world: World) -> N
     assert found.step_us[0] > found.products_us[0] > 0
     of_one = sum(getattr(world.pool, field.name).nbytes for field in fields(State)) / world.pool.n
     assert 2 * of_one < found.state_bytes < 4 * of_one  # customer and shadow, offers and effects beside them
-    assert found.score_us > found.step_us[0]
+    assert found.score_us[0] > 0
 
 
 @pytest.mark.slow

@@ -134,7 +134,7 @@ def test_transactions_alone_are_enough_and_the_rest_is_named_with_its_cost(shop:
     quality = prepared.quality
     assert quality.missing_tables["promotions"] == "exposure to shelf promotions is 0 for everyone"
     assert set(quality.missing_tables) == {
-        "products", "customers", "campaigns", "coupons", "redemptions", "promotions"
+        "products", "customers", "campaigns", "coupons", "redemptions", "promotions", "decisions"
     }  # fmt: skip
     assert quality.tables["transactions"].missing_columns["retail_discount"] == "nobody has a promotion habit"
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from campaigns.catalog import load_catalog
 from campaigns.offers import Catalog
+from serving.arms import ArmsConfig, evenly, in_grains, with_floor
+from serving.by_budget import PUBLISHED, STEPS, budget_rows, count_offers
 from serving.distillation import Decisions, distill
 from serving.report_data import ReportData
-from serving.table import PolicyTable, customer_rows
+from serving.table import PolicyTable, customer_rows, weight_columns
 
 
 @pytest.fixture(scope="session")
@@ -44,24 +47,87 @@ def decisions(catalog: Catalog) -> Decisions:
 
 
 @pytest.fixture(scope="session")
-def manifest(catalog: Catalog) -> dict[str, Any]:
+def by_budget(decisions: Decisions) -> NDArray[np.int64]:
+    """A twentieth more of the customers keep their offer at each step; at the published one and beyond all do."""
+    share = np.where(np.arange(STEPS) < PUBLISHED, np.arange(STEPS) / 20, 1.0)
+    return np.where(np.arange(decisions.n) < 300 * share[:, None], decisions.offer, 0)
+
+
+@pytest.fixture(scope="session")
+def budgets(catalog: Catalog, by_budget: NDArray[np.int64]) -> list[dict[str, Any]]:
+    return [
+        {
+            "step": step,
+            "published": step == PUBLISHED,
+            "per_customer_week": 0.05 * (step / PUBLISHED),
+            "campaign": 120.0 * (step / PUBLISHED),
+            "price": 0.4 * PUBLISHED / step if step else 64.0,
+            "met": True,
+            "cost": {"value": 0.01 * step, "lo": 0.008 * step, "hi": 0.012 * step},
+            "uplift": {"value": 0.012 * step, "lo": -0.01 * step, "hi": 0.03 * step},
+            "offers": count_offers(catalog, by_budget[step]),
+        }
+        for step in range(STEPS)
+    ]
+
+
+@pytest.fixture(scope="session")
+def manifest(catalog: Catalog, decisions: Decisions, budgets: list[dict[str, Any]]) -> dict[str, Any]:
+    count = {"optimised": (300, int((decisions.offer > 0).sum()))}
     return {
+        "budgets": budgets,
         "config": {"sha256": "c" * 64},
         "data": {"panel": "d" * 64},
         "catalog": catalog.to_dict(),
-        "budget": {"per_customer_week_usd": 0.05, "price": 0.4, "cost": 0.049, "met": True},
+        "budget": {"per_customer_week_usd": 0.05, "price": 0.4, "cost": 0.049, "met": True, "mode": "risk"},
         "values": {"uplift": {"value": 0.06, "lo": 0.01, "hi": 0.11}},
         "provenance": {"learned": 40, "assumed": 12},
         "git_commit": "0" * 40,
+        "arms": {
+            "campaign": "spring-2018",
+            "key": {"fingerprint": "0" * 16, "origin": "a test"},
+            "hash": "HMAC-SHA256",
+            "floor": 0.02,
+            "arms": [
+                {
+                    "name": arm.value,
+                    "parts": part,
+                    "customers": count.get(arm.value, (0, 0))[0],
+                    "offers": count.get(arm.value, (0, 0))[1],
+                    "budget": 100.0,
+                    "expected_cost": 0.5,
+                    "stock": {"flash_sale": 50},
+                }
+                for arm, part in ArmsConfig().parts(usual=True).items()
+            ],
+        },
+        "not_after": "2018-01-07",
+        "evaluation": {"customers": 99, "agents": [{"agent": "ppo", "uplift": {"value": 0.06, "lo": 0.01, "hi": 0.1}}]},
+        "model_card": {
+            "name": "ppo of run demo",
+            "owner": "the marketing team",
+            "use": "one offer for each customer",
+            "data_window": {"from": "2017-01-01", "to": "2017-12-31"},
+            "population": {"customers": 300},
+            "metrics": {"uplift": {"value": 0.06, "lo": 0.01, "hi": 0.11}},
+            "limits": ["assumed effects"],
+            "expires": "2018-01-07",
+        },
     }
 
 
 @pytest.fixture(scope="session")
-def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> Callable[..., PolicyTable]:
+def build(
+    catalog: Catalog, decisions: Decisions, manifest: dict[str, Any], by_budget: NDArray[np.int64]
+) -> Callable[..., PolicyTable]:
     """Return a function that builds the table, with whole columns or manifest keys replaced."""
     segments = distill(decisions, catalog)
     rows = np.arange(decisions.n)
     uplift = decisions.gain[rows, decisions.offer]
+    even = evenly(np.ones((decisions.n, catalog.n), dtype=np.bool_))
+    certain = np.zeros_like(even)
+    certain[rows, decisions.offer] = 1.0
+    weights = in_grains(with_floor(certain, even > 0, 0.02))
     plain = pd.DataFrame(
         {
             "customer_id": [f"{i:04d}" for i in rows],
@@ -72,14 +138,25 @@ def build(catalog: Catalog, decisions: Decisions, manifest: dict[str, Any]) -> C
             "uplift_lo": uplift - 0.1,
             "uplift_hi": uplift + 0.1,
             "cost": decisions.cost[rows, decisions.offer],
+            "cost_lo": 0.0,
+            "cost_hi": 2.5,
+            "arm": "optimised",
+            "pscore": weights[rows, decisions.offer],
+            "arm_share": 0.85,
+            **dict(zip(weight_columns(catalog), weights.T, strict=True)),
             "segment": 1,
+            "bound": "nothing",
+            "reason_codes": "favoured; as_rule",
+            "disclosure": "personalised",
             "reason": "because it pays",
         }
     )
 
     def table(manifest_changes: dict[str, Any] | None = None, **columns: Any) -> PolicyTable:
         customers = customer_rows(catalog, plain, date(2018, 1, 1)).assign(**columns)
-        return PolicyTable(customers, segments, manifest | (manifest_changes or {}))
+        others = budget_rows(catalog, plain["customer_id"].astype("str"), by_budget)
+        others["customer_id"] = pd.concat([customers["customer_id"]] * STEPS, ignore_index=True)
+        return PolicyTable(customers, segments, manifest | (manifest_changes or {}), others)
 
     return table
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaigns.errors import InputError
-from serving.distillation import Decisions, distill
-from serving.rules import Condition, Segments, apply_rules
+from serving.distillation import Decisions, distill, grow
+from serving.rules import Condition, HeldOut, Segments, apply_rules
 from serving.thresholds import round_threshold, roundest
 
 
@@ -123,6 +123,51 @@ def test_every_customer_falls_in_exactly_one_rule(catalog, seed, n, leaves, leas
     assert all(rule.customers >= least for rule in segments.rules) or len(segments.rules) == 1
 
 
+def growing(decisions, catalog):
+    """Return rules of at most so many leaves of a policy that no small tree repeats."""
+    rng = np.random.default_rng(3)
+    offer = rng.integers(0, catalog.n, decisions.n)
+    gain = np.zeros_like(decisions.gain)
+    gain[np.arange(decisions.n), offer] = 1.0
+    gain[:, 0] = 0.0
+    blurred = Decisions(decisions.features, offer, gain, decisions.cost, uplift_lo=0.5)
+    return lambda leaves: distill(blurred, catalog, leaves, min_customers=5, enough=2.0)
+
+
+def keeping(share, policy=1.0):
+    def judge(segments):
+        uplift = policy * share(len(segments.rules))
+        return HeldOut(9, 2, 0.5, None, None, None, uplift, policy, 0.1, 0.1)
+
+    return judge
+
+
+def test_rules_grow_until_they_keep_enough_on_the_held_out_market(decisions, catalog):
+    distil = growing(decisions, catalog)
+    sizes = [len(distil(leaves).rules) for leaves in (4, 8, 16, 32)]
+    assert sizes == sorted(set(sizes))
+    for wanted in sizes:
+        grown = grow(distil, keeping(lambda n, wanted=wanted: 0.97 if n >= wanted else 0.96))
+        assert (len(grown.rules), grown.enough, grown.held_out.uplift) == (wanted, True, 0.97)
+
+
+def test_rules_that_never_keep_enough_say_so_and_are_those_that_keep_most(decisions, catalog):
+    distil = growing(decisions, catalog)
+    second = len(distil(8).rules)
+    grown = grow(distil, keeping(lambda n: 0.9 if n == second else 0.5))
+    assert (len(grown.rules), grown.enough, grown.held_out.uplift) == (second, False, 0.9)
+
+
+@pytest.mark.parametrize("policy", [0.0, -2.0])
+def test_rules_of_a_policy_that_brings_nothing_or_harm_are_enough_if_they_do_no_worse(decisions, catalog, policy):
+    assert grow(growing(decisions, catalog), keeping(lambda n: 1.0, policy)).enough
+
+
+def test_rules_tried_on_the_held_out_market_survive_their_plain_data(decisions, catalog):
+    grown = grow(growing(decisions, catalog), keeping(lambda n: 1.0))
+    assert Segments.from_dict(grown.to_dict()) == grown
+
+
 def test_an_unknown_value_falls_to_the_catch_all(decisions, catalog):
     segments = distill(decisions, catalog)
     unknown = pd.DataFrame({"weeks_since_visit": [np.nan], "promo_share": [0.9], "spend_per_week_usd": [1.0]})
@@ -140,6 +185,27 @@ def test_rules_without_one_last_catch_all_are_refused(decisions, catalog):
     for rules in (plain["rules"][:-1], plain["rules"][::-1]):
         with pytest.raises(InputError, match="expected exactly one, as the last rule"):
             Segments.from_dict(plain | {"rules": rules})
+
+
+@pytest.mark.parametrize("place", ["rules", "conditions", "features", "segments"])
+def test_plain_data_with_a_key_too_many_or_too_few_is_one_error(decisions, catalog, place):
+    plain = distill(decisions, catalog).to_dict()
+    record = {
+        "rules": plain["rules"][0],
+        "conditions": plain["rules"][0]["conditions"][0],
+        "features": plain["features"][0],
+        "segments": plain,
+    }[place]
+    missing = next(iter(record))
+    for change in (lambda: record.update(colour="red"), lambda: record.pop("colour") and record.pop(missing)):
+        change()
+        with pytest.raises(InputError, match="segment rules: a key is missing, unknown"):
+            Segments.from_dict(plain)
+
+
+def test_rules_that_grow_to_a_size_at_once_judge_nothing_and_warn_of_nothing(decisions, with_gain, catalog):
+    segments = distill(with_gain(gain=np.zeros_like(decisions.gain)), catalog, max_leaves=8, enough=None)
+    assert not segments.enough and segments.uplift_kept is None
 
 
 @pytest.mark.parametrize(

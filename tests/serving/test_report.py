@@ -120,6 +120,13 @@ def test_the_headline_recommends_only_offers_that_are_shown_to_pay(report, lo, h
     assert f"<title>Offersmith: {title}</title>" in page
 
 
+def test_whom_the_policy_does_not_decide_for_is_said_on_the_first_screen(report, page):
+    aside = "The policy decides for 300 of 350 customers; to compare it with, 50 none."
+    first, _ = render(replace(report, aside=aside)).split("<nav")
+    assert f"{aside} The figures of this page are of those for whom the policy decides." in first
+    assert "for whom the policy decides" not in page
+
+
 def test_agents_are_called_different_only_where_intervals_part(report):
     assert "PPO (chosen) and knapsack, the best other one, overlap" in summary.comparison(report)
     far = replace(report.agents[0], uplift=Interval(0.5, 0.4, 0.6))

@@ -77,9 +77,9 @@ def test_without_anything_learned_the_draws_are_those_of_the_priors_bit_by_bit()
     priors = EffectPriors()
     believed = posterior(priors, UNKNOWN)
     before, after = draw_effects(priors, 300, seed=3), draw_effects(believed.priors, 300, seed=3)
-    assert after.reach is None and after.lean is None
+    assert after.reach is None and after.lean is None and after.path is None
     for entry in dataclasses.fields(before):
-        if entry.name not in ("reach", "lean"):
+        if entry.name not in ("reach", "lean", "path"):
             assert torch.equal(getattr(before, entry.name), getattr(after, entry.name)), entry.name
     assert {belief.origin for belief in believed.beliefs} == {"assumed"}
     assert "the history has no campaign" in believed.priors.notes["visit_coupon"]

@@ -1,0 +1,129 @@
+"""What is not logged: probabilities of the log's actions, and contexts in which to look for their lack."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+
+from campaigns.errors import InputError
+from evaluation.off_policy.checks import check_rounds
+from evaluation.off_policy.rounds import Floats, Ints
+
+FOREST_ROUNDS = 10_000
+"""Most rounds that a forest is grown on; it looks for coarse groups."""
+FOREST_TREES = 20
+DOUBTFUL = 0.3
+"""Share of its average frequency below which an action is doubted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Propensity:
+    """Estimated probabilities of a log's actions.
+
+    Attributes:
+        behavior: Of every action, shape (n, n_actions); rows sum to 1.
+        score: Derivative of each round's log likelihood by the parameters, shape (n, (seen - 1) * (1 + n_features)),
+            `seen` the number of actions that the log ever took.
+    """
+
+    behavior: Floats
+    score: Floats
+
+
+def estimate_propensity(action: Ints, features: NDArray[np.floating], n_actions: int) -> Propensity:
+    """Estimate with which probability a log took its actions, by multinomial logistic regression on the context.
+
+    An action that the log never took gets probability 0. Values are right only if this model is: they are marked, and
+    their verdict is "weak" at best. Given the model, `Log.score` carries the error of its fit into every interval.
+
+    Args:
+        action: Taken, shape (n,).
+        features: Context, shape (n, n_features).
+        n_actions: Size of the catalog.
+
+    Raises:
+        InputError: Features are misaligned or not finite, or the log took a single action.
+
+    Reference:
+        Rosenbaum & Rubin, "The central role of the propensity score", Biometrika 70(1), 1983; its error: Newey &
+        McFadden, "Large sample estimation and hypothesis testing", 1994, section 6.
+    """
+    check_rounds("features", features, len(action), features.shape[1] if features.ndim == 2 else -1)
+    seen = np.unique(action)
+    if len(seen) < 2:
+        raise InputError(
+            f"log: every round takes action {seen[0]}, expected two actions or more; nothing else can be judged by it"
+        )
+    spread = features.std(axis=0)
+    x = (features[:, spread > 0].astype(np.float64) - features[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+    model = LogisticRegression(C=1e6, tol=1e-8, max_iter=2000).fit(x, action)
+    fitted = model.predict_proba(x)
+    behavior = np.zeros((len(action), n_actions))
+    behavior[:, seen] = fitted
+    surprise = (action[:, None] == seen[1:]) - fitted[:, 1:]
+    with_one = np.concatenate([np.ones((len(x), 1)), x], axis=1)
+    return Propensity(behavior, np.einsum("na,nx->nax", surprise, with_one).reshape(len(x), -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Doubt:
+    """Says where an action is to be doubted; call it with a slice of rounds.
+
+    Attributes:
+        features: Of the log, shape (n, n_features).
+        half: Half that a round belongs to, 0 or 1, shape (n,).
+        forests: Grown on the other half of the rounds.
+        least: Probability below which an action is doubted, shape (n_actions,).
+    """
+
+    features: NDArray[np.floating]
+    half: Ints
+    forests: tuple[RandomForestClassifier, RandomForestClassifier]
+    least: Floats
+
+    def __call__(self, rows: slice) -> NDArray[np.bool_]:
+        """Return the doubts, shape (rows, n_actions)."""
+        found = np.zeros((rows.stop - rows.start, len(self.least)), np.bool_)
+        for number, forest in enumerate(self.forests):
+            mine = self.half[rows] == number
+            if mine.any():
+                chance = forest.predict_proba(self.features[rows][mine])
+                found[np.ix_(mine, forest.classes_)] = chance < self.least[forest.classes_]
+        return found
+
+
+def doubt_support(action: Ints, features: NDArray[np.floating], n_actions: int, seed: int) -> Doubt:
+    """Find contexts in which a log seems never to take an action, for `Log.doubt`.
+
+    Each half of the rounds is judged by a forest that was grown on the other, so that what is tested did not choose
+    where.
+
+    Args:
+        action: Taken, shape (n,).
+        features: Context, shape (n, n_features).
+        n_actions: Size of the catalog.
+        seed: Of the halves and the forests.
+
+    Raises:
+        InputError: Features are misaligned or not finite.
+
+    Reference:
+        Breiman, "Random Forests", Machine Learning 45(1), 2001; Athey & Imbens, "Recursive partitioning for
+        heterogeneous causal effects", PNAS 113(27), 2016, for the halves.
+    """
+    n = len(action)
+    check_rounds("features", features, n, features.shape[1] if features.ndim == 2 else -1)
+    order = np.random.default_rng(seed).permutation(n)
+    half = (order < n // 2).astype(np.int64)
+    forests = []
+    for number in range(2):
+        grown = np.flatnonzero(half != number)[:FOREST_ROUNDS]
+        least = max(8, len(grown) // 60)
+        forest = RandomForestClassifier(
+            FOREST_TREES, min_samples_leaf=least, max_features=None, random_state=seed % 2**32
+        )
+        forests.append(forest.fit(features[grown], action[grown]))
+    average = np.bincount(action, minlength=n_actions) / n
+    return Doubt(features, half, (forests[0], forests[1]), DOUBTFUL * average)
