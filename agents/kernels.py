@@ -77,7 +77,7 @@ def tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 
 def fused_tanh_stack(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """Return what `tanh_stack` returns, where `fused_works`; `x` gets no gradient."""
-    parameters = [part for layer in layers for part in (layer.weight, layer.bias)]
+    parameters = [part.contiguous() for layer in layers for part in (layer.weight, layer.bias)]  # oneDNN crawls else
     found: Tensor = _TanhStack.apply(x, *parameters)  # type: ignore[no-untyped-call]
     return found
 
