@@ -1,6 +1,6 @@
 """What would change a decision: the smallest change of one number of a customer at which another offer is favoured.
 
-A change is measured by the share of the customers who lie between: so weeks and money can be compared. It stays within
+A change is measured by the share of the customers whom it passes: so weeks and money can be compared. It stays within
 what was observed, all else stays as it is, and the offers that are allowed change with it where weeks without a visit
 or contacts do.
 """
@@ -19,6 +19,8 @@ from evaluation.ruling import Ruling
 QUANTILES: Final = 19
 """Values of a number that are tried: so many quantiles of what was observed, evenly apart."""
 NONE: Final = -1
+WEEKS: Final = "weeks_since_visit"
+CONTACTS: Final = "contacts_8w"
 
 Favoured = Callable[[str, Tensor, Tensor], Tensor]
 """Returns the offers that n customers would get if a number of theirs had these values: name, values, places."""
@@ -30,7 +32,7 @@ class Permitted:
 
     Attributes:
         mask: Now, shape (n, n_offers), bool.
-        free: If they had been away for long and were never contacted, same shape.
+        free: If they had been away for long, and never contacted where `contact_cap` is given, same shape.
         away: Weeks without a visit that each offer asks for, shape (n_offers,).
         contact_cap: Contacts in 8 weeks from which there is no offer; None where the cap counts other weeks.
     """
@@ -42,14 +44,22 @@ class Permitted:
 
     def when(self, name: str, values: Tensor, features: Features, rows: Tensor) -> Tensor:
         """Return the mask of some customers when a number of theirs is another, shape (len(rows), n_offers)."""
-        weeks = values if name == "weeks_since_visit" else features["weeks_since_visit"][rows]
-        contacts = values if name == "contacts_8w" else features["contacts_8w"][rows]
-        if name not in ("weeks_since_visit", "contacts_8w") or (name == "contacts_8w" and self.contact_cap is None):
+        hangs_on = (WEEKS,) if self.contact_cap is None else (WEEKS, CONTACTS)
+        known = {one: features[one][rows] for one in hangs_on if name in hangs_on}
+        if name not in known:
             return self.mask[rows]
-        capped = self.mask.new_zeros(len(rows)) if self.contact_cap is None else contacts >= self.contact_cap
-        allowed = self.free[rows] & (weeks.unsqueeze(1) >= self.away) & ~capped.unsqueeze(1)
+        known[name] = values
+        allowed = self.free[rows] & (known[WEEKS].unsqueeze(1) >= self.away)
+        if self.contact_cap is not None:
+            allowed &= (known[CONTACTS] < self.contact_cap).unsqueeze(1)
         allowed[:, 0] = True
         return allowed
+
+    def cuts(self, name: str) -> set[float]:
+        """Return the values of a number at which what is allowed changes."""
+        if name == WEEKS:
+            return {float(weeks) for weeks in self.away.tolist() if weeks > 0}
+        return {float(self.contact_cap)} if name == CONTACTS and self.contact_cap is not None else set()
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +70,7 @@ class Flips:
         feature: Place of the number in `names`; `NONE` where no single change within what was observed does it.
         at_least, below: Where the number would have to lie; infinite for no limit. A single value stands in both.
         offer: What they would get then.
-        moved: Share of the customers who lie between, in [0, 1]; infinite where there is no such change.
+        moved: Share of the customers who lie strictly between, in [0, 1]; infinite where there is no such change.
         names: Of the numbers that were tried.
     """
 
@@ -93,7 +103,7 @@ class Flips:
 def flip_rules(rules: Sequence[Ruling], features: Features, permitted: Permitted) -> Flips:
     """Find the smallest change of one number at which the rules give another offer; exact.
 
-    Between two neighbouring limits that the rules name the answer is the same, so each such stretch is tried once.
+    Between two neighbouring limits of rules and offers the answer is the same, so each such stretch is tried once.
 
     Args:
         rules: The last has no limits.
@@ -102,24 +112,25 @@ def flip_rules(rules: Sequence[Ruling], features: Features, permitted: Permitted
     """
     rows = torch.arange(len(permitted.mask), device=permitted.mask.device)
     now = decide(rules, features, permitted.mask)
-    names = tuple(sorted({name for rule in rules for name in rule.limits}))
+    asked = {name for rule in rules for name in rule.limits}
+    names = tuple(sorted(asked | ({WEEKS} if permitted.cuts(WEEKS) else set())))
     found = Flips.none(len(rows), names, rows.device)
     for place, name in enumerate(names):
         values = features[name].double()
         ordered = values.sort().values
-        cuts = {limit for rule in rules for limit in rule.limits.get(name, ()) if limit is not None}
-        if name == "weeks_since_visit":
-            cuts |= {float(weeks) for weeks in permitted.away.tolist() if weeks > 0}
-        for low, high in pairwise([-torch.inf, *sorted(cuts), torch.inf]):
+        below = _below(ordered, values)
+        limits_named = {limit for rule in rules for limit in rule.limits.get(name, ()) if limit is not None}
+        for low, high in pairwise([-torch.inf, *sorted(limits_named | permitted.cuts(name)), torch.inf]):
             inside = ordered[(ordered >= low) & (ordered < high)]
             if not len(inside):  # nobody was ever seen there
                 continue
             tried = inside[:1].expand(len(rows))
             mask = permitted.when(name, tried, features, rows)
             offer = decide(rules, {**features, name: tried}, mask)
-            moved = torch.where(values < low, _between(ordered, values, low), _between(ordered, high, values))
+            limits = torch.full_like(values, low), torch.full_like(values, high)
+            up, down = _below(ordered, limits[0]) - _up_to(ordered, values), below - _below(ordered, limits[1])
+            moved = torch.where(values < low, up, down)
             moved = torch.where((values >= low) & (values < high) | (offer == now), torch.inf, moved)
-            limits = (torch.full_like(values, low), torch.full_like(values, high))
             found = found.nearer(place, limits, offer, moved)
     return found
 
@@ -138,21 +149,23 @@ def flip_policy(now: Tensor, favoured: Favoured, observed: Features, whole: Sequ
     for place, (name, values) in enumerate(observed.items()):
         values = values.double()
         ordered = values.sort().values
+        below = _below(ordered, values)
         levels = torch.linspace(0.0, 1.0, QUANTILES + 2, dtype=torch.float64, device=now.device)[1:-1]
         picked = ordered[(levels * (len(ordered) - 1)).round().to(torch.int64)]
         for value in sorted({*(picked.round() if name in whole else picked).tolist()}):
             tried = torch.full_like(values, value)
             offer = favoured(name, tried, rows)
-            moved = torch.where(values < value, _between(ordered, values, value), _between(ordered, value, values))
+            up, down = _below(ordered, tried) - _up_to(ordered, values), below - _up_to(ordered, tried)
+            moved = torch.where(values < value, up, down)
             moved = torch.where((values == value) | (offer == now), torch.inf, moved)
             found = found.nearer(place, (tried, tried), offer, moved)
     return found
 
 
-def _between(ordered: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
-    """Return the share of the observed values from `low` to below `high`, shape (n,) or ()."""
-    first, last = (
-        torch.searchsorted(ordered, torch.as_tensor(limit, dtype=ordered.dtype, device=ordered.device).contiguous())
-        for limit in (low, high)
-    )
-    return (last - first).double() / len(ordered)
+def _below(ordered: Tensor, limit: Tensor) -> Tensor:
+    """Return the share of the observed values below a limit, in the limit's shape."""
+    return torch.searchsorted(ordered, limit).double() / len(ordered)
+
+
+def _up_to(ordered: Tensor, limit: Tensor) -> Tensor:
+    return torch.searchsorted(ordered, limit, right=True).double() / len(ordered)
