@@ -5,6 +5,7 @@ two together, comes from resampling customers and background each by themselves,
 (the pigeonhole bootstrap: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -22,10 +23,14 @@ LEAST: Final = 0.01
 """A group whose value is below this share of the largest driver moves a customer neither up nor down."""
 FEWEST: Final = 20
 """Customers of whom a share is told at least."""
-AGREED: Final = 0.5
-"""Rank correlation from which the order of the drivers is called alike."""
+AGREED: Final = 0.7
+"""Share of what they lean on that policy and rules must have in common to be called alike."""
 COMPARED: Final = tuple(p for p in PLAYERS if p not in (Player.ALLOWED, Player.CLOCK, Player.PRICE))
 """Drivers that policy and rules may differ in: what is allowed binds both alike, clock and price are everybody's."""
+
+
+Measure = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+"""How alike two rows of drivers are; NaN where that has no meaning."""
 
 
 class Agreement(StrEnum):
@@ -66,6 +71,8 @@ class Comparison:
         rank: Spearman's rank correlation of the drivers that are compared, with its 95 % bootstrap interval; None where
             one of the two leans on nothing.
         weighted: Weighted Kendall's tau of the same (Vigna, WWW 2015): the largest drivers count most; or None.
+        shared: Share of what they lean on that is common to both: drivers divided by their sum on either side, the
+            smaller of the two, added up; in [0, 1], with its 95 % bootstrap interval; or None.
         top: Of the `TOP` largest drivers of the policy, those that are among the rules' largest too.
         top_of: How many there are to have in common.
         same_sign: Customers whom a driver moves the same way in both, among those whom it moves in both; by driver.
@@ -77,6 +84,7 @@ class Comparison:
     rules: dict[str, Driver]
     rank: Driver | None
     weighted: Driver | None
+    shared: Driver | None
     top: tuple[str, ...]
     top_of: int
     same_sign: dict[str, Share]
@@ -109,17 +117,18 @@ def compare(policy: NDArray[np.float64], rules: NDArray[np.float64], seed: int) 
     sizes, tried = found[:, places], resampled[:, :, places]
     leads = [_leads(sizes[side], tried[side]) for side in range(2)]
     names = [PLAYERS[p].value for p in places]
-    rank = _rank(sizes, tried, _spearman)
+    shared = _measured(sizes, tried, _shared)
     tops = [[p for p in np.argsort(-side, kind="stable")[:TOP] if side[p] > 0] for side in sizes]
     return Comparison(
         policy=drivers[0],
         rules=drivers[1],
-        rank=rank,
-        weighted=_rank(sizes, tried, _weighted_tau),
+        rank=_measured(sizes, tried, _spearman),
+        weighted=_measured(sizes, tried, _weighted_tau),
+        shared=shared,
         top=tuple(names[p] for p in tops[0] if p in tops[1]),
         top_of=min(len(tops[0]), len(tops[1])),
         same_sign={names[i]: _same_sign(both[:, :, :, p].mean(axis=2)) for i, p in enumerate(places)},
-        kind=_kind(sizes, leads, error[:, places], rank),
+        kind=_kind(sizes, leads, error[:, places], shared),
         policy_leads=tuple(names[p] for p in leads[0]),
         rules_leads=tuple(names[p] for p in leads[1]),
     )
@@ -155,7 +164,8 @@ def _leads(sizes: NDArray[np.float64], tried: NDArray[np.float64]) -> list[int]:
     return [p for p in np.argsort(-sizes, kind="stable").tolist() if close[p] or p == most]
 
 
-def _rank(sizes: NDArray[np.float64], tried: NDArray[np.float64], measure: Any) -> Driver | None:
+def _measured(sizes: NDArray[np.float64], tried: NDArray[np.float64], measure: Measure) -> Driver | None:
+    """Return a measure of likeness with its percentile interval; None where one side leans on nothing."""
     value = measure(sizes[0], sizes[1])
     if np.isnan(value):
         return None
@@ -169,6 +179,12 @@ def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     first, second = (stats.rankdata(side) - (len(side) + 1) / 2 for side in (one, other))
     size = np.sqrt((first @ first) * (second @ second))
     return float(first @ second / size) if size > 0 else np.nan
+
+
+def _shared(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    if not (one.any() and other.any()):
+        return np.nan
+    return float(np.minimum(one / one.sum(), other / other.sum()).sum())
 
 
 def _weighted_tau(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -189,14 +205,15 @@ def _same_sign(values: NDArray[np.float64]) -> Share:
 
 
 def _kind(
-    sizes: NDArray[np.float64], leads: list[list[int]], error: NDArray[np.float64], rank: Driver | None
+    sizes: NDArray[np.float64], leads: list[list[int]], error: NDArray[np.float64], shared: Driver | None
 ) -> Agreement:
     """Say whether the two lean on the same.
 
-    It cannot be told where the intervals of the largest and of the smallest driver overlap. They disagree where the
-    largest driver of the one is clearly below the largest of the other, there, and the other way round.
+    It cannot be told where the intervals of the largest and of the smallest driver overlap. They disagree where each
+    one's largest driver is, in the other, clearly below the other's largest. They agree where neither is so and most of
+    what they lean on is common to both.
     """
-    if not (leads[0] and leads[1]) or rank is None:
+    if not (leads[0] and leads[1]) or shared is None:
         return Agreement.NOTHING
     for side in range(2):
         most, least = int(sizes[side].argmax()), int(sizes[side].argmin())
@@ -205,4 +222,4 @@ def _kind(
     forth, back = leads[0][0] in leads[1], leads[1][0] in leads[0]
     if not (forth or back):
         return Agreement.DISAGREE
-    return Agreement.AGREE if forth and back and rank.value >= AGREED else Agreement.PARTLY
+    return Agreement.AGREE if forth and back and shared.value >= AGREED else Agreement.PARTLY

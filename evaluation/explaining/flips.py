@@ -17,7 +17,7 @@ from evaluation.explaining.rule_shapley import Features, decide
 from evaluation.ruling import Ruling
 
 QUANTILES: Final = 19
-"""Values of a number that are tried: so many quantiles of what was observed, evenly apart."""
+"""Values of a number that are tried: so many quantiles of what was observed, evenly apart, in two digits."""
 NONE: Final = -1
 WEEKS: Final = "weeks_since_visit"
 CONTACTS: Final = "contacts_8w"
@@ -152,7 +152,7 @@ def flip_policy(now: Tensor, favoured: Favoured, observed: Features, whole: Sequ
         below = _below(ordered, values)
         levels = torch.linspace(0.0, 1.0, QUANTILES + 2, dtype=torch.float64, device=now.device)[1:-1]
         picked = ordered[(levels * (len(ordered) - 1)).round().to(torch.int64)]
-        for value in sorted({*(picked.round() if name in whole else picked).tolist()}):
+        for value in sorted({_readable(one, name in whole) for one in picked.tolist()}):
             tried = torch.full_like(values, value)
             offer = favoured(name, tried, rows)
             up, down = _below(ordered, tried) - _up_to(ordered, values), below - _up_to(ordered, tried)
@@ -160,6 +160,11 @@ def flip_policy(now: Tensor, favoured: Favoured, observed: Features, whole: Sequ
             moved = torch.where((values == value) | (offer == now), torch.inf, moved)
             found = found.nearer(place, (tried, tried), offer, moved)
     return found
+
+
+def _readable(value: float, whole: bool) -> float:
+    """Return a number as people would say it, so that what is told is what was tried: whole, or two digits."""
+    return float(round(value)) if whole else float(f"{value:.2g}")
 
 
 def _below(ordered: Tensor, limit: Tensor) -> Tensor:

@@ -46,6 +46,13 @@ def test_the_same_first_driver_and_another_order_after_it_agree_in_part() -> Non
     assert found.kind is Agreement.PARTLY and found.rank is not None and found.rank.value < 0.5
 
 
+def test_rules_that_lean_on_the_first_driver_alone_agree_in_part() -> None:
+    found = told(SIZES, {"rhythm": 3.0})
+    assert found.kind is Agreement.PARTLY and found.policy_leads == found.rules_leads == ("rhythm",)
+    assert found.shared is not None and found.shared.value == pytest.approx(3.0 / 6.7, abs=0.03)
+    assert found.shared.lo < found.shared.value < found.shared.hi and found.top_of == 1
+
+
 def test_drivers_whose_intervals_all_overlap_cannot_be_told() -> None:
     rng = np.random.default_rng(5)
     vague = rng.standard_t(1.5, size=(40, 6, len(PLAYERS)))
