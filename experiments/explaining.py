@@ -203,16 +203,14 @@ def _permitted(known: Known) -> Permitted:
 
 
 def _policy_flips(policy: TrainedPolicy, known: Known, permitted: Permitted, now: Tensor) -> Flips:
-    """Find what would change the policy's favoured offer; nothing is said of a customer who may get none."""
+    """Find what would change the policy's favoured offer."""
     numbers = Numbers(known.where.observer)
 
     def favoured(name: str, values: Tensor, rows: Tensor) -> Tensor:
         mask = permitted.when(name, values, known.numbers, rows)
         return _favoured(policy, replace(numbers.put(known.context, name, values), mask=mask))[0]
 
-    found = flip_policy(now, favoured, numbers.of(known.sight.features), WHOLE)
-    choice = known.sight.mask[:, 1:].any(dim=1)
-    return replace(found, feature=torch.where(choice, found.feature, NONE))
+    return flip_policy(now, favoured, numbers.of(known.sight.features), WHOLE)
 
 
 def _rule_columns(found: Flips, catalog: Catalog) -> dict[str, Any]:

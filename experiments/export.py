@@ -49,6 +49,7 @@ from serving.by_budget import budget_rows
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
+from serving.sections import drivers
 from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
 from simulators.profiles.table import profile_customers
@@ -276,7 +277,10 @@ def _report(
             "manifest": manifest,
             "currency": history.quality.currency,
             "notes": [*history.quality.notes, *_notes(config, evaluation, manifest["budget"])],
-            "sections": read_sections(run_folder(config), history.quality.currency),
+            "sections": (
+                drivers.section(manifest["drivers"], history.quality.currency),
+                *read_sections(run_folder(config), history.quality.currency),
+            ),
         }
     )
 

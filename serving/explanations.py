@@ -170,8 +170,9 @@ def check_explanations(rows: pd.DataFrame, customer_ids: pd.Series[str], offers:
     for name, words in allowed.items():
         _refuse(rows, ~rows[name].isin(words), name, f"expected one of {', '.join(word for word in words if word)}")
     for name in ("chance", "typical"):
-        _refuse(rows, ~rows[name].between(0.0, 1.0), name, "expected a chance")
-    for text, number in (("budget_offer", "budget_step"), ("policy_feature", "policy_value")):
+        _refuse(rows, ~rows[name].between(0.0, 1.0).fillna(False), name, "expected a chance")
+    of_drivers = [(f"driver_{i}", f"{what}_{i}") for i in range(1, LISTED + 1) for what in ("part", "error")]
+    for text, number in (("budget_offer", "budget_step"), ("policy_feature", "policy_value"), *of_drivers):
         _refuse(rows, (rows[text] != "") != rows[number].notna(), number, f"expected a number where {text} is told")
     step = rows["budget_step"].fillna(1)
     _refuse(rows, (step < 1) | (step >= STEPS), "budget_step", f"expected 1 to {STEPS - 1}")
