@@ -27,6 +27,7 @@ from experiments.deployment import Deployment, Stand, deploy
 from experiments.drawing import Limit, Trial
 from experiments.effects import effects_note, read_priors
 from experiments.evaluate import held_out_play, load_policies, read_evaluation
+from experiments.explaining import Known, explain_customers, measure_drivers
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
 from experiments.headline import distilled, headline
@@ -48,6 +49,7 @@ from serving.by_budget import budget_rows
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
+from serving.sections import drivers
 from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
 from simulators.profiles.table import profile_customers
@@ -117,11 +119,14 @@ def run_export(config: Config) -> Path:
     deployed = deploy(chosen.policy, limit, draws, profiles, trial, stand)
     slider = Slider(chosen.policy, limit, search, where, stand.held_out, trial, config.budget.curve)
     budgets, by_budget = price_budgets(slider, evaluation, chosen.agent, customer_ids)
+    known = Known.of(where, limit.price, profiles, deployed.segments)
+    explained = explain_customers(chosen.policy, known, deployed.segments, by_budget, deployed.decisions)
     judged = next(row for row in evaluation["agents"] if row["agent"] == chosen.agent)
     until = last_day(trial.day)
     manifest = {
         **_manifest(config, chosen, priced, limit, modes, evaluation, folder),
         "budgets": budgets,
+        "drivers": measure_drivers(chosen.policy, known, deployed.segments),
         "fidelity": gate,
         "arms": arms_entry(trial, deployed.arms),
         "not_after": str(until),
@@ -131,7 +136,7 @@ def run_export(config: Config) -> Path:
     rows = customer_rows(where.market.catalog, deployed.decisions, trial.day)
     policy, page = of_budget(config, "policy"), of_budget(config, "report.html")
     others = budget_rows(where.market.catalog, profiles["customer_id"], by_budget)
-    publish(PolicyTable(rows, deployed.segments, manifest, others), policy)
+    publish(PolicyTable(rows, deployed.segments, manifest, others, explained), policy)
     layout = where.observer.layout(where.market)
     parts = Parts(deployed.shop, chosen.policy, limit, where.market.horizon.campaign_weeks, deployed.gains, layout)
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
@@ -272,7 +277,10 @@ def _report(
             "manifest": manifest,
             "currency": history.quality.currency,
             "notes": [*history.quality.notes, *_notes(config, evaluation, manifest["budget"])],
-            "sections": read_sections(run_folder(config), history.quality.currency),
+            "sections": (
+                drivers.section(manifest["drivers"], history.quality.currency),
+                *read_sections(run_folder(config), history.quality.currency),
+            ),
         }
     )
 

@@ -15,6 +15,7 @@ from campaigns.offers import Catalog
 from history.artifacts import hash_file, read_json, write_atomic, write_json, write_text
 from serving.by_budget import BY_BUDGET, read_by_budget, write_by_budget
 from serving.durable import sync
+from serving.explanations import EXPLANATIONS, read_explanations, write_explanations
 from serving.headings import headings, rule_headings
 from serving.lookup import LOOKUP, write_lookup
 from serving.manifest import OWN_KEYS
@@ -31,6 +32,9 @@ WORKBOOK: Final = "policy.xlsx"
 SEGMENTS_CSV: Final = "policy_by_segment.csv"
 MANIFEST: Final = "manifest.json"
 FILES: Final = (CUSTOMERS_PARQUET, CUSTOMERS_CSV, SPREADSHEET_CSV, WORKBOOK, LOOKUP, SEGMENTS_CSV, BY_BUDGET)
+"""Files that every policy has, beside its manifest."""
+OPTIONAL: Final = (EXPLANATIONS,)
+"""Files that a policy may have."""
 
 
 def publish(table: PolicyTable, folder: Path) -> None:
@@ -69,7 +73,7 @@ def read_policy(folder: Path) -> PolicyTable:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{folder / MANIFEST}: not a policy manifest of version {SCHEMA_VERSION}; export it again")
-    if set(manifest["files"]) != set(FILES):
+    if set(manifest["files"]) - set(OPTIONAL) != set(FILES):
         raise InputError(f"{folder / MANIFEST}: lists {', '.join(manifest['files'])}; expected {', '.join(FILES)}")
     for name, expected in manifest["files"].items():
         if not (folder / name).is_file():
@@ -78,7 +82,8 @@ def read_policy(folder: Path) -> PolicyTable:
             raise InputError(f"{folder / name}: its bytes are not those that were published; export the policy again")
     given = {key: value for key, value in manifest.items() if key not in OWN_KEYS}
     rows, by_budget = _read_customers(folder), read_by_budget(folder / BY_BUDGET)
-    return PolicyTable(rows, Segments.from_dict(manifest["rules"]), given, by_budget)
+    explained = read_explanations(folder / EXPLANATIONS) if EXPLANATIONS in manifest["files"] else None
+    return PolicyTable(rows, Segments.from_dict(manifest["rules"]), given, by_budget, explained)
 
 
 def _beside(folder: Path, what: str) -> Path:
@@ -122,14 +127,17 @@ def _write_files(table: PolicyTable, folder: Path) -> dict[str, Any]:
     write_atomic(folder / LOOKUP, lambda path: write_lookup(path, rows, SCHEMA_VERSION))
     _write_spreadsheet(folder / SEGMENTS_CSV, rules)
     write_atomic(folder / BY_BUDGET, lambda path: write_by_budget(path, table.by_budget))
+    explained = table.explanations
+    if explained is not None:
+        write_atomic(folder / EXPLANATIONS, lambda path: write_explanations(path, explained, SCHEMA_VERSION))
     return {**table.manifest, **_own(table, folder)}
 
 
 def _own(table: PolicyTable, folder: Path) -> dict[str, Any]:
-    rows = table.customers
+    rows, there = table.customers, FILES if table.explanations is None else (*FILES, *OPTIONAL)
     return {
         "schema_version": SCHEMA_VERSION,
-        "files": {name: hash_file(folder / name) for name in FILES},
+        "files": {name: hash_file(folder / name) for name in there},
         "customers": len(rows),
         "rules": table.segments.to_dict(),
         "valid_from": str(rows["valid_from"].min().date()),

@@ -33,6 +33,7 @@ from campaigns.errors import InputError
 from campaigns.offers import Catalog, Scope
 from serving.arms import PARTS, Arm
 from serving.by_budget import check_rows
+from serving.explanations import check_explanations
 from serving.manifest import check_manifest
 from serving.reasons import Bound, Code, Disclosure, pick
 from serving.rules import DIGITS, Segments
@@ -116,6 +117,7 @@ class PolicyTable:
         segments: The rules.
         manifest: What `serving.manifest` asks for.
         by_budget: The table at other budgets, as `serving.by_budget` describes it.
+        explanations: Why, customer by customer, as `serving.explanations` describes it; None where not computed.
 
     Raises:
         InputError: Something is missing, empty, not finite, not in the catalog or contradicts itself.
@@ -125,6 +127,7 @@ class PolicyTable:
     segments: Segments
     manifest: Mapping[str, Any]
     by_budget: pd.DataFrame
+    explanations: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         check_manifest(self.manifest)
@@ -138,6 +141,8 @@ class PolicyTable:
         known = self.customers["segment"].isin([rule.number for rule in self.segments.rules])
         _refuse(self.customers, ~known, "segment", f"expected a rule's number, 1 to {len(self.segments.rules)}")
         check_rows(self.by_budget, self.customers, catalog, self.manifest["budgets"])
+        if self.explanations is not None:
+            check_explanations(self.explanations, self.customers["customer_id"], catalog.names)
 
     @property
     def catalog(self) -> Catalog:

@@ -21,6 +21,7 @@ ORDER: Final = (
     "policy.sqlite",
     "policy_by_segment.csv",
     "policy_by_budget.parquet",
+    "explanations.sqlite",
     *UNLISTED,
 )
 """What people open comes first."""

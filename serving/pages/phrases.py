@@ -21,7 +21,7 @@ def say_rule(rule: Rule, words: Language) -> str:
         return rule.text
     if not rule.conditions:
         return words("rule.everyone_else" if rule.number > 1 else "rule.everyone")
-    return words("rule.and").join(_condition(one, words) for one in rule.conditions)
+    return words("rule.and").join(say_condition(one, words) for one in rule.conditions)
 
 
 def say_feature(name: str, words: Language) -> str:
@@ -69,7 +69,8 @@ def _who(part: str, words: Language) -> str:
     return words("who.away", n=away[1]) if away else words.of("who", part)
 
 
-def _condition(condition: Condition, words: Language) -> str:
+def say_condition(condition: Condition, words: Language) -> str:
+    """Return a condition in words of another language than English."""
     low, high = (_limit(condition.feature, limit, words) for limit in (condition.at_least, condition.below))
     kind = "at_least" if condition.below is None else "below" if condition.at_least is None else "between"
     return words(f"condition.{kind}", name=say_feature(condition.feature, words), low=low, high=high)

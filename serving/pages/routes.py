@@ -20,6 +20,7 @@ from serving.online.service import Service
 from serving.pages.acting import Acting
 from serving.pages.archive import Archive
 from serving.pages.budget import ROWS, budgets, csv_of, curve, rows_of, step_of
+from serving.pages.explained import explained
 from serving.pages.files import Files
 from serving.pages.language import LANGUAGES
 from serving.pages.overview import labels_of, overview
@@ -131,10 +132,14 @@ class Pages:
                 ruled = self._desk.by_rule({name: float(text) for name, text in given.items()}, visit.words)
             except ValueError:  # as an InputError is
                 wrong = visit.words("customers.features_wrong")
-        more = len(listed) > LISTED
+        more, why = len(listed) > LISTED, None
+        if person is not None:
+            why = await run_in_threadpool(
+                explained, self._service.release, person, asked, self._files.verified, visit.words
+            )
         return await self._entrance.page(
             visit, "customers", asked=asked, person=person, decision=decision, listed=listed[:LISTED], more=more,
-            features=features, ruled=ruled, wrong=wrong,
+            features=features, ruled=ruled, wrong=wrong, explained=why,
         )  # fmt: skip
 
     async def _budget(self, visit: Visit) -> Response:
