@@ -133,7 +133,8 @@ def run_export(config: Config) -> Path:
     others = budget_rows(where.market.catalog, profiles["customer_id"], by_budget)
     publish(PolicyTable(rows, deployed.segments, manifest, others), policy)
     layout = where.observer.layout(where.market)
-    parts = Parts(deployed.shop, chosen.policy, limit, where.market.horizon.campaign_weeks, deployed.gains, layout)
+    weeks = where.market.horizon.campaign_weeks
+    parts = Parts(deployed.shop, chosen.policy, limit, weeks, deployed.gains, layout, manifest)
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
     report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
     write_report(report, page)

@@ -25,7 +25,7 @@ from serving.online.api_keys import Scope, create_key
 from serving.online.clock import Clock
 from serving.online.decider import Decider
 from serving.online.service import Settings
-from serving.publishing import CUSTOMERS_PARQUET
+from serving.parts import CUSTOMERS_PARQUET
 
 PEERS: Final = {"starlette": "a Starlette route that looks nothing up, with orjson", "fastapi": "FastAPI's default way"}
 JOINED: Final = 10_000_000

@@ -12,8 +12,8 @@ import pytest
 
 from experiments.main import CONF
 from experiments.scoring.parts import NOTES
-from experiments.scoring.whole import MANIFEST
 from history.artifacts import hash_file, read_json
+from serving.publishing import MANIFEST
 from tests.experiments.fabricated_scorer import fabricate
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny_run")]  # one cluster at a time
