@@ -31,8 +31,9 @@ from serving.publishing import (
 )
 from serving.rules import Segments
 from serving.table import check_customers
-from serving.table_check import BATCH
 
+BATCH: Final = 1 << 14
+"""Rows that are held in memory at a time."""
 MOST_FOR_PEOPLE: Final = 10_000
 """Customers up to whom a table in parts has files that people open."""
 FOR_PEOPLE: Final = (CUSTOMERS_CSV, SPREADSHEET_CSV, WORKBOOK)

@@ -187,6 +187,6 @@ def _load(release: Release, verified: bool) -> Loaded:
     previous = release.previous
     if previous is None:
         return Loaded(Table.open(release.folder, release.manifest, verified))
-    table = Table.open(release.folder, release.manifest, verified, share=2)
-    before = Table.open(previous.folder, previous.manifest, verified, share=2)
+    table = Table.open(release.folder, release.manifest, verified)
+    before = Table.open(previous.folder, previous.manifest, verified)
     return Loaded(table, release.percent, before, partial(rollout_part, table.campaign))

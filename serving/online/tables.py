@@ -13,12 +13,10 @@ import apsw
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, Offer
 from serving.arms import Arm
-from serving.lookup import LOOKUP, TABLE, Lookup
+from serving.lookup import LOOKUP, NO_MAP, TABLE, Lookup
 from serving.rules import Segments
 
 CACHE_KIB: Final = 8_192
-MAPPED_BYTES: Final = 440 * 2**20
-"""Most of a look-up file that is mapped into memory; the rest is read page by page, which takes twice as long."""
 
 
 class Row(NamedTuple):
@@ -77,14 +75,13 @@ class Table:
     _possible: frozenset[tuple[str, str]]
 
     @classmethod
-    def open(cls, folder: Path, manifest: Mapping[str, Any], verified: bool = False, share: int = 1) -> "Table":
+    def open(cls, folder: Path, manifest: Mapping[str, Any], verified: bool = False) -> "Table":
         """Open the files of a folder once their bytes are those of the manifest.
 
         Args:
             folder: Of the version.
             manifest: What it says of itself.
             verified: The bytes were held against the manifest already.
-            share: Tables that are open at the same time: they share the memory that may be mapped.
 
         Raises:
             InputError: A file is missing or changed, or the manifest does not say what is needed.
@@ -105,7 +102,7 @@ class Table:
                 segments=_segments(manifest["rules"], catalog),
                 accounts=accounts,
                 lookup=lookup,
-                _rows=_open(folder / LOOKUP, share),
+                _rows=_open(folder / LOOKUP),
                 _possible=_possible(catalog, accounts),
             )
         except (KeyError, TypeError, ValueError, AttributeError, apsw.Error) as error:
@@ -164,12 +161,12 @@ def read_manifest(folder: Path) -> Any:
         raise InputError(f"{folder}: no published policy ({error}); export it first") from None
 
 
-def _open(path: Path, share: int) -> apsw.Cursor:
+def _open(path: Path) -> apsw.Cursor:
     """Open the rows for one thread at a time, without the locks that several would need."""
     address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
     connection = apsw.Connection(address, flags=flags)
-    connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES // share}")
+    connection.execute(NO_MAP)
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor = connection.cursor()
     cursor.execute(_ROW, ("",)).fetchall()  # a column that is missing shows now

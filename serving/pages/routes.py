@@ -145,9 +145,7 @@ class Pages:
         page = int(text) if (text := visit.asked("page")).isdecimal() and len(text) < 7 else 0
         rows: Any = ()
         if found.several:
-            rows = await run_in_threadpool(
-                lambda: rows_of(self._by_budget(release), found.chosen.step, min(page, FAR))
-            )
+            rows = await run_in_threadpool(lambda: rows_of(self._by_budget(release), found.chosen.step, min(page, FAR)))
         labels = labels_of(release.manifest["catalog"])
         named = [(customer, labels.get(offer, offer)) for customer, offer in rows[:ROWS]]
         return await self._entrance.page(
