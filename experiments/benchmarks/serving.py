@@ -20,7 +20,7 @@ from experiments.benchmarks.ask import CONNECTIONS, SECONDS
 from experiments.benchmarks.look_up_table import FIRST, customer_name, write_folder
 from experiments.benchmarks.measured import Measured
 from experiments.config import Config
-from serving.http.start import Address, encode
+from serving.http.address import Address, encode
 from serving.online.api_keys import Scope, create_key
 from serving.online.clock import Clock
 from serving.online.decider import Decider

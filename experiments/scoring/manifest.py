@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.budget import BudgetMode
-from experiments.model_card import arms_entry
+from experiments.arms import arms_entry
 from experiments.scoring.budgeting import Demand, Ends, arm_budgets
 from experiments.scoring.scorer import Scorer
 from serving.arms import Arm, split_stock

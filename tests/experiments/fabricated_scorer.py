@@ -20,8 +20,8 @@ from campaigns.describe import offer_features
 from campaigns.offers import Catalog, Offer, OfferKind, Scope
 from evaluation.budget import BudgetMode
 from evaluation.gains import GainBasis, GainModel
+from experiments.arms import arms_entry
 from experiments.drawing import Limit, Trial
-from experiments.model_card import arms_entry
 from experiments.rows import Shop
 from experiments.scoring.customers import Customers, write_customers
 from experiments.scoring.scorer import Parts, write_scorer
