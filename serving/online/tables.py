@@ -1,6 +1,8 @@
 """One published version, opened to decide with: rows by customer, rules, limits and dates."""
 
 import json
+import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
@@ -72,6 +74,7 @@ class Table:
     accounts: Mapping[str, Account]
     lookup: Lookup
     _rows: apsw.Cursor
+    _file: "Held"
     _possible: frozenset[tuple[str, str]]
 
     @classmethod
@@ -86,6 +89,7 @@ class Table:
         Raises:
             InputError: A file is missing or changed, or the manifest does not say what is needed.
         """
+        held = Held(folder / LOOKUP)
         lookup = Lookup(folder / LOOKUP) if verified else _verified(folder, manifest)
         try:
             catalog = Catalog.from_dict(manifest["catalog"])
@@ -103,6 +107,7 @@ class Table:
                 accounts=accounts,
                 lookup=lookup,
                 _rows=_open(folder / LOOKUP),
+                _file=held,
                 _possible=_possible(catalog, accounts),
             )
         except (KeyError, TypeError, ValueError, AttributeError, apsw.Error) as error:
@@ -128,9 +133,43 @@ class Table:
     def nothing(self) -> Offer:
         return self.catalog.offers[0]
 
+    @property
+    def touched(self) -> bool:
+        """Whether the look-up file was written to since it was opened: then nothing in it counts any more."""
+        return self._file.touched
+
     def close(self) -> None:
         self._rows.connection.close()
         self.lookup.close()
+        self._file.close()
+
+
+class Held:
+    """A file held open, wherever it is moved to, to see whether somebody writes to it where it lies."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            InputError: It is not there.
+        """
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); publish the policy again") from None
+        self._close = weakref.finalize(self, os.close, self._handle)
+        self._seen = self._look()
+
+    @property
+    def touched(self) -> bool:
+        return self._look() != self._seen
+
+    def close(self) -> None:
+        self._close()
+
+    def _look(self) -> tuple[int, int]:
+        found = os.fstat(self._handle)
+        return found.st_size, found.st_mtime_ns
 
 
 def period_of(manifest: Mapping[str, Any]) -> str:
