@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from agents.agent import LearningWorld, LoggedTargeting, Monitor, TrainedPolicy
@@ -100,6 +97,10 @@ class BusinessAsUsualAgent:
         return BusinessAsUsualPolicy(offer, tensors, {"mapping": mapping, "logged_share": share})
 
     def _regress(self, layout: ObservationLayout, logged: LoggedTargeting) -> dict[str, Tensor]:
+        from sklearn.linear_model import LogisticRegression  # a second that a policy which is only read need not wait
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         model = make_pipeline(StandardScaler(), LogisticRegression(C=self._config.inverse_penalty, max_iter=1000))
         model.fit(logged.feedback.features.astype("float64"), logged.feedback.action > 0)
         scaler, regression = model[0], model[1]

@@ -6,7 +6,6 @@ from enum import Enum
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 from tqdm import tqdm
 
@@ -172,6 +171,8 @@ def try_mode(mode: BudgetMode, policy: Policy[Tensor], price: float, budget: flo
         budget: Per customer and campaign week [currency].
         where: The market, and how many campaigns.
     """
+    from scipy.stats import binomtest  # a second that who only reads a budget need not wait
+
     whole, weeks = whole_budget(budget, where), where.market.horizon.campaign_weeks
     if mode is BudgetMode.RISK:
         result = play_steered(policy, whole, where)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Z95 = 1.959963984540054
 
@@ -92,6 +91,8 @@ def estimate_mean(values: NDArray[np.float64]) -> Estimate:
         return Estimate(value, 0.0, value, value, values.shape[-1])
     freedom = variance**2 / sum(part**2 / df for part, df in parts if part > 0)
     error = float(np.sqrt(variance))
+    from scipy import stats  # a second that who estimates nothing need not wait
+
     width = float(stats.t.ppf(0.975, freedom)) * error
     return Estimate(value, error, value - width, value + width, values.shape[-1])
 

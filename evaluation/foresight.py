@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
 from campaigns.offers import OfferColumns
@@ -73,6 +72,8 @@ class Foresight:
     """Says what an offer changes after its week, in usual weeks' margins; 0 where there was too little to learn."""
 
     def __init__(self, futures: Futures, seed: int) -> None:
+        from sklearn.ensemble import HistGradientBoostingRegressor  # half a second that no other verb need wait
+
         self._model = HistGradientBoostingRegressor(
             max_iter=80, learning_rate=0.08, max_leaf_nodes=12, min_samples_leaf=100, l2_regularization=10.0,
             early_stopping=False, random_state=seed,

@@ -19,6 +19,7 @@ from envs.fitted import read_training_world
 from envs.world import World
 from evaluation.budget import BudgetMode, Kept, Priced, PriceSearch, best_hard_price, try_mode
 from evaluation.rollout import Play
+from experiments.arms import arms_entry, arms_sentence
 from experiments.budgets import Slider, price_budgets
 from experiments.comparison import margin_note, verdict
 from experiments.config import Config
@@ -33,7 +34,7 @@ from experiments.fit import fit_step, market_terms
 from experiments.headline import distilled, headline
 from experiments.history import PreparedHistory, Start, full_weeks, load_history, recent_surprises, starting_states
 from experiments.main import choose_device, main, of_budget, run_folder
-from experiments.model_card import arms_entry, arms_sentence, evaluation_entry, last_day, model_card
+from experiments.model_card import evaluation_entry, last_day, model_card
 from experiments.prepare import require_source
 from experiments.recommendation import FOLDER, name_items
 from experiments.runs import MANIFEST, require_same_inputs, require_settings
@@ -138,7 +139,8 @@ def run_export(config: Config) -> Path:
     others = budget_rows(where.market.catalog, profiles["customer_id"], by_budget)
     publish(PolicyTable(rows, deployed.segments, manifest, others, explained), policy)
     layout = where.observer.layout(where.market)
-    parts = Parts(deployed.shop, chosen.policy, limit, where.market.horizon.campaign_weeks, deployed.gains, layout)
+    weeks = where.market.horizon.campaign_weeks
+    parts = Parts(deployed.shop, chosen.policy, limit, weeks, deployed.gains, layout, manifest)
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
     report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
     write_report(report, page)

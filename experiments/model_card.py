@@ -1,4 +1,4 @@
-"""What a published table says of itself beside its rows: arms, how it was judged, and the model card."""
+"""What a published table says of itself beside its rows: how it was judged, and the model card."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -7,45 +7,11 @@ from typing import Any, Final
 
 from experiments.comparison import verdict
 from experiments.config import Config
-from experiments.drawing import Trial
 from history.quality import Quality
-from serving.arms import Arm
 from serving.report import LIMITS
 
-HASH: Final = 'HMAC-SHA256(key, "arm" NUL campaign NUL customer_id), eight bytes for each purpose; docs/policy-table.md'
 DECISION_DAYS: Final = 7
 """Days from the first one on which the offers of a table may begin."""
-
-
-def arms_entry(trial: Trial, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the manifest says of the arms; the key's fingerprint stands there, never the key."""
-    notes = []
-    if trial.parts[Arm.USUAL] == 0:
-        notes.append("business as usual: not trained in this run, or given no share; the optimised arm has its share")
-    if not all(row["within_budget"] for row in rows):
-        notes.append("an arm is expected to cost more than its budget")
-    return {
-        "campaign": trial.key.campaign,
-        "key": {"fingerprint": trial.key.fingerprint, "origin": trial.key.origin},
-        "hash": HASH,
-        "draw": f"offer {trial.day}",
-        "floor": trial.floor,
-        "arms": rows,
-        "notes": notes,
-    }
-
-
-def arms_sentence(rows: list[dict[str, Any]]) -> str:
-    """Say how many customers are in which arm."""
-    count = {row["name"]: row["customers"] for row in rows}
-    others = (
-        (Arm.RANDOM, "get an offer at random"),
-        (Arm.USUAL, "what the shop did so far"),
-        (Arm.HOLDOUT, "none"),
-    )
-    beside = ", ".join(f"{count[arm.value]:,} {what}" for arm, what in others if count[arm.value])
-    whole = f"The policy decides for {count[Arm.OPTIMISED.value]:,} of {sum(count.values()):,} customers"
-    return f"{whole}; to compare it with, {beside}." if beside else f"{whole}."
 
 
 def last_day(first: date) -> date:

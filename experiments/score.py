@@ -9,9 +9,10 @@ from pathlib import Path
 from experiments.config import Config
 from experiments.main import main, of_budget
 from experiments.scoring.scorer import CUSTOMERS, read_scorer
-from experiments.scoring.whole import MANIFEST, part_files, score_all, score_one
+from experiments.scoring.whole import part_files, score_all, score_one
 from experiments.scoring.work import Job
 from serving.arms import CampaignKey
+from serving.publishing import MANIFEST
 
 
 def run_score(config: Config) -> Path:
@@ -27,8 +28,8 @@ def run_score(config: Config) -> Path:
         print("score: " + score_one(scorer, parts, given.part))
         return out
     job = Job(folder.resolve(), key, config.threads)
-    told = score_all(scorer, job, parts, given.engine, given.jobs)
-    for arm in told["arms"]:
+    told = score_all(scorer, job, parts, given)
+    for arm in told["arms"]["arms"]:
         print(
             f"score: {arm['name']}: {arm['offers']:,} offers to {arm['customers']:,} customers, expected cost "
             f"{arm['expected_cost']:,.0f} of {arm['budget']:,.0f} {scorer.shop.catalog.currency}, "

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.config import Config
 from experiments.main import main
 from serving.durable import clearly
-from serving.http.start import encode
+from serving.http.address import encode
 from serving.online.api_keys import create_key, revoke_key
 
 

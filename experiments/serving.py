@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from campaigns.errors import InputError
-from serving.http.start import Address
+from serving.http.address import Address
 from serving.online.api_keys import Scope
 from serving.online.service import Settings
 

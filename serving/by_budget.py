@@ -91,29 +91,39 @@ def read_step(path: Path, step: int) -> pd.DataFrame:
 def check_budgets(budgets: Any, price: Any) -> None:
     """Refuse figures of budgets that are not `STEPS` rows that rise from 0, or contradict themselves.
 
+    Where there is no `policy_by_budget`, the published budget stands alone.
+
     Raises:
         InputError: See above; or the published budget's λ is not the `price` of the table.
     """
-    if not isinstance(budgets, Sequence) or len(budgets) != STEPS:
-        raise InputError(f"policy manifest: 'budgets' are not {STEPS}; a table without them is not publishable")
-    for i, row in enumerate(budgets):
+    if not isinstance(budgets, Sequence) or len(budgets) not in (1, STEPS):
+        raise InputError(
+            f"policy manifest: 'budgets' are not {STEPS}, nor the published one; a table without is not publishable"
+        )
+    first = PUBLISHED if len(budgets) == 1 else 0
+    for place, row in enumerate(budgets):
+        i = first + place
         missing = [key for key in BUDGET_KEYS if not isinstance(row, Mapping) or row.get(key) is None]
         if missing:
-            raise InputError(f"policy manifest: 'budgets[{i}].{missing[0]}' is missing; the table is not publishable")
+            raise InputError(
+                f"policy manifest: 'budgets[{place}].{missing[0]}' is missing; the table is not publishable"
+            )
         if row["step"] != i or row["published"] != (i == PUBLISHED):
             raise InputError(
-                f"policy manifest: budgets[{i}] is step {row['step']}; expected {i}, {PUBLISHED} published"
+                f"policy manifest: budgets[{place}] is step {row['step']}; expected {i}, {PUBLISHED} published"
             )
         for name in ("cost", "uplift"):
             value = row[name]
             if not value["lo"] <= value["value"] <= value["hi"]:
-                raise InputError(f"policy manifest: budgets[{i}].{name} is {value}; expected lo <= value <= hi")
+                raise InputError(f"policy manifest: budgets[{place}].{name} is {value}; expected lo <= value <= hi")
     amounts = [row["per_customer_week"] for row in budgets]
-    if amounts[0] != 0 or any(low >= high for low, high in pairwise(amounts)):
+    if (first == 0 and amounts[0] != 0) or any(low >= high for low, high in pairwise(amounts)):
         raise InputError(f"policy manifest: budgets are {amounts}; expected them to rise from 0")
-    if budgets[PUBLISHED]["price"] != price:
-        found = budgets[PUBLISHED]["price"]
-        raise InputError(f"policy manifest: budgets[{PUBLISHED}] has price {found}, 'budget' has {price}; expected one")
+    found = budgets[PUBLISHED - first]["price"]
+    if found != price:
+        raise InputError(
+            f"policy manifest: budgets[{PUBLISHED - first}] has price {found}, 'budget' has {price}; expected one"
+        )
 
 
 def check_rows(
@@ -125,6 +135,8 @@ def check_rows(
         InputError: See above; or the published budget's offers are not the table's.
     """
     n = len(customers)
+    if len(budgets) != STEPS:
+        raise InputError(f"policy by budget: 'budgets' are {len(budgets)}; expected {STEPS}, one for each step")
     if tuple(rows.columns) != COLUMNS or len(rows) != STEPS * n:
         raise InputError(
             f"policy by budget: {len(rows)} rows of {', '.join(rows.columns)}; expected {', '.join(COLUMNS)} of "

@@ -1,20 +1,19 @@
 """What changes from one version of a policy table to another: in numbers, and in words that a marketer can approve."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from campaigns.offers import Catalog, Offer
-from serving.publishing import CUSTOMERS_PARQUET
 from serving.rules import Segments
+from serving.side_by_side import CODED, aligned, in_order, read_rows
 
-CODED: Final = ["offer", "promoted_category"]
-"""Columns that are read as categories, which is fast."""
 MOST_MOVES: Final = 12
 """Changes of offers that the text lists."""
 
@@ -42,25 +41,23 @@ class Side:
     """One version, as far as it is compared.
 
     Attributes:
-        rows: customer_id, offer, promoted_category, cost, uplift [currency]; one row per customer.
+        pieces: Reads its rows: customer_id, offer, promoted_category, cost, uplift [currency]; one row per customer,
+            in ascending order.
         manifest: Its manifest.
     """
 
-    rows: pd.DataFrame
+    pieces: Callable[[], Iterator[pd.DataFrame]]
     manifest: Mapping[str, Any]
 
     @classmethod
     def read(cls, folder: Path, manifest: Mapping[str, Any]) -> Self:
-        """Read the Parquet file of a version that is verified."""
-        code = manifest["catalog"]["currency"].lower()
-        money = {f"expected_cost_{code}": "cost", f"expected_uplift_{code}": "uplift"}
-        names = ["customer_id", *CODED, *money]
-        rows = pq.read_table(folder / CUSTOMERS_PARQUET, columns=names, read_dictionary=CODED).to_pandas()
-        return cls(rows.rename(columns=money), manifest)
+        """Read the Parquet of a version that is verified."""
+        return cls(partial(read_rows, folder, manifest), manifest)
 
-    def spelt_out(self) -> Self:
-        """Return the same with text in place of categories."""
-        return replace(self, rows=self.rows.astype(dict.fromkeys(CODED, "str")))
+    @classmethod
+    def of(cls, rows: pd.DataFrame, manifest: Mapping[str, Any]) -> Self:
+        """Compare rows in memory."""
+        return cls(lambda: iter([in_order(rows)]), manifest)
 
     @property
     def catalog(self) -> Catalog:
@@ -143,23 +140,26 @@ def compare(before: Side, after: Side, versions: tuple[int, int]) -> Diff:
         after: The later one.
         versions: Their numbers.
     """
-    before, after = before.spelt_out(), after.spelt_out()
-    both = _joined(before, after)
-    different = _different(both, before.catalog, after.catalog)
     code = after.catalog.currency
-    promoted = ~different & (both["_merge"] == "both") & (both["category_before"] != both["category_after"])
-    old, new = (Segments.from_dict(side.manifest["rules"]) for side in (before, after))
-    rules = [{f"{rule.text}: {rule.offer_label}": None for rule in one.rules} for one in (old, new)]
+    counted, sums = _Count(), (_Sums(before.catalog), _Sums(after.catalog))
+    for old, new in aligned(before.pieces(), after.pieces()):
+        counted.add(_joined(_spelt_out(old), _spelt_out(new)), before.catalog, after.catalog)
+        sums[0].add(old)
+        sums[1].add(new)
+    rules = [
+        {f"{rule.text}: {rule.offer_label}": None for rule in Segments.from_dict(side.manifest["rules"]).rules}
+        for side in (before, after)
+    ]
     return Diff(
         *versions,
         currency=code,
-        customers=len(both),
-        added=int((both["_merge"] == "right_only").sum()),
-        removed=int((both["_merge"] == "left_only").sum()),
-        changed=int(different.sum()),
-        promoted=int(promoted.sum()),
-        moves=_moves(both[different]),
-        figures=tuple(_figures(before, after, code)),
+        customers=counted.customers,
+        added=counted.added,
+        removed=counted.removed,
+        changed=counted.changed,
+        promoted=counted.promoted,
+        moves=counted.by_size(),
+        figures=tuple(_figures((before, after), sums, code)),
         rules_added=tuple(rule for rule in rules[1] if rule not in rules[0]),
         rules_removed=tuple(rule for rule in rules[0] if rule not in rules[1]),
         catalog=tuple(_catalog_changes(before.catalog, after.catalog)),
@@ -169,21 +169,77 @@ def compare(before: Side, after: Side, versions: tuple[int, int]) -> Diff:
 
 def changed_share(before: Side, after: Side) -> float:
     """Return the share of customers of either table whose offer is another one, or has other terms."""
-    if not before.rows["customer_id"].equals(after.rows["customer_id"]):
-        before, after = before.spelt_out(), after.spelt_out()
-    return float(_different(_joined(before, after), before.catalog, after.catalog).mean())
+    customers = changed = 0
+    catalogs = before.catalog, after.catalog
+    for old, new in aligned(before.pieces(), after.pieces()):
+        both = _joined(old, new)
+        customers += len(both)
+        changed += int(_different(both, *catalogs).sum())
+    return changed / customers
 
 
-def _joined(before: Side, after: Side) -> pd.DataFrame:
-    """Return one row per customer of either table: offer and category before and after; "" where not in a table."""
+@dataclass
+class _Count:
+    """What changes, counted piece by piece."""
+
+    customers: int = 0
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    promoted: int = 0
+    moves: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, both: pd.DataFrame, before: Catalog, after: Catalog) -> None:
+        different, merged = _different(both, before, after), both["_merge"]
+        self.customers += len(both)
+        self.added += int((merged == "right_only").sum())
+        self.removed += int((merged == "left_only").sum())
+        self.changed += int(different.sum())
+        other = both["category_before"] != both["category_after"]
+        self.promoted += int((~different & (merged == "both") & other).sum())
+        counts = both[different].groupby(["offer_before", "offer_after"]).size().reset_index()
+        for old, new, count in counts.itertuples(index=False):
+            self.moves[str(old), str(new)] += int(count)
+
+    def by_size(self) -> tuple[Move, ...]:
+        """Return the moves, most customers first."""
+        moves = [Move(*between, count) for between, count in self.moves.items()]
+        return tuple(sorted(moves, key=lambda move: (-move.customers, move.before, move.after)))
+
+
+class _Sums:
+    """Figures of one version, summed piece by piece."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.given, self.cost, self.uplift, self.worst_cents = 0, 0.0, 0.0, 0
+        self._nothing = catalog.names[0]
+        self._cents = {offer.name: offer.worst_cents for offer in catalog.offers}
+
+    def add(self, rows: pd.DataFrame) -> None:
+        counts = rows["offer"].astype("str").value_counts()
+        self.given += int(counts.drop(self._nothing, errors="ignore").sum())
+        self.cost += float(rows["cost"].sum())
+        self.uplift += float(rows["uplift"].sum())
+        self.worst_cents += sum(self._cents[str(name)] * int(count) for name, count in counts.items())
+
+
+def _spelt_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with text in place of categories."""
+    return rows.astype(dict.fromkeys(CODED, "str"))
+
+
+def _joined(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per customer of either: offer and category before and after; "" where not in a table."""
     old, new = (
-        side.rows[["customer_id", "offer", "promoted_category"]].rename(
+        rows[["customer_id", "offer", "promoted_category"]].rename(
             columns={"offer": f"offer_{when}", "promoted_category": f"category_{when}"}
         )
-        for side, when in ((before, "before"), (after, "after"))
+        for rows, when in ((before, "before"), (after, "after"))
     )
     if old["customer_id"].equals(new["customer_id"]):
         return pd.concat([old, new.drop(columns="customer_id")], axis=1).assign(_merge="both")
+    coded = {name: "str" for name in (*old.columns, *new.columns) if name != "customer_id"}
+    old, new = (rows.astype({name: kind for name, kind in coded.items() if name in rows}) for rows in (old, new))
     joined = old.merge(new, on="customer_id", how="outer", indicator=True, validate="one_to_one")
     return joined.assign(_merge=joined["_merge"].astype("str")).fillna("")
 
@@ -206,28 +262,17 @@ def _terms(offer: Offer) -> tuple[Any, ...]:
     return tuple(value for name, value in plain.items() if name not in ("name", "label"))
 
 
-def _moves(changed: pd.DataFrame) -> tuple[Move, ...]:
-    counts = changed.groupby(["offer_before", "offer_after"]).size().reset_index()
-    moves = [Move(str(old), str(new), int(count)) for old, new, count in counts.itertuples(index=False)]
-    return tuple(sorted(moves, key=lambda move: (-move.customers, move.before, move.after)))
-
-
-def _figures(before: Side, after: Side, code: str) -> Iterator[Figure]:
+def _figures(sides: tuple[Side, Side], sums: tuple[_Sums, _Sums], code: str) -> Iterator[Figure]:
     for name, of in (
-        ("Customers with an offer", lambda side: float((side.rows["offer"] != side.catalog.names[0]).sum())),
-        (f"Expected cost of these offers [{code}]", lambda side: float(side.rows["cost"].sum())),
-        (f"Expected uplift of these offers, net of their cost [{code}]", lambda side: float(side.rows["uplift"].sum())),
-        (f"What they may cost at worst [{code}]", _worst),
+        ("Customers with an offer", lambda one: float(one.given)),
+        (f"Expected cost of these offers [{code}]", lambda one: one.cost),
+        (f"Expected uplift of these offers, net of their cost [{code}]", lambda one: one.uplift),
+        (f"What they may cost at worst [{code}]", lambda one: one.worst_cents / 100),
     ):
-        yield Figure(name, of(before), of(after))
-    budgets = [{arm["name"]: float(arm["budget"]) for arm in side.manifest["arms"]["arms"]} for side in (before, after)]
+        yield Figure(name, of(sums[0]), of(sums[1]))
+    budgets = [{arm["name"]: float(arm["budget"]) for arm in side.manifest["arms"]["arms"]} for side in sides]
     for name in dict.fromkeys([*budgets[0], *budgets[1]]):
         yield Figure(f"Budget of arm {name} [{code}]", budgets[0].get(name), budgets[1].get(name))
-
-
-def _worst(side: Side) -> float:
-    cents = {offer.name: offer.worst_cents for offer in side.catalog.offers}
-    return float(side.rows["offer"].map(cents).sum()) / 100
 
 
 def _catalog_changes(before: Catalog, after: Catalog) -> Iterator[str]:

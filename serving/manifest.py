@@ -29,7 +29,17 @@ Hashes of config and data, the catalog as plain data, budget with its price λ, 
 intervals, summary of provenance, git commit, arms, last day of use, what was measured on the held-out market, and the
 model card.
 """
-OWN_KEYS: Final = ("schema_version", "table_version", "files", "customers", "rules", "valid_from", "valid_to")
+OWN_KEYS: Final = (
+    "schema_version",
+    "table_version",
+    "files",
+    "customers",
+    "rules",
+    "valid_from",
+    "valid_to",
+    "parts",
+    "absent",
+)
 CARD_KEYS: Final = ("name", "owner", "use", "data_window", "population", "metrics", "limits", "expires")
 """Of the model card: what it is, who answers for it, what it is for, weeks of the data, whom it is about, metrics with
 intervals, what it cannot do, and its last day."""

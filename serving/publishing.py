@@ -19,13 +19,13 @@ from serving.explanations import EXPLANATIONS, read_explanations, write_explanat
 from serving.headings import headings, rule_headings
 from serving.lookup import LOOKUP, write_lookup
 from serving.manifest import OWN_KEYS
+from serving.parts import CUSTOMERS_PARQUET, PART
 from serving.rules import Segments
 from serving.spreadsheet import escape
 from serving.table import DATE_COLUMNS, TEXT_COLUMNS, PolicyTable, columns
 from serving.workbook import write_workbook
 
 SCHEMA_VERSION: Final = 3
-CUSTOMERS_PARQUET: Final = "policy_by_customer.parquet"
 CUSTOMERS_CSV: Final = "policy_by_customer.csv"
 SPREADSHEET_CSV: Final = "policy_by_customer_spreadsheet.csv"
 WORKBOOK: Final = "policy.xlsx"
@@ -55,7 +55,7 @@ def publish(table: PolicyTable, folder: Path) -> None:
     new, old = _beside(folder, "new"), _beside(folder, "old")
     _clear_up(folder, new, old)
     new.mkdir(parents=True)
-    write_json(new / MANIFEST, _numbered(_write_files(table, new), folder / MANIFEST))
+    write_json(new / MANIFEST, numbered(_write_files(table, new), folder / MANIFEST))
     sync(new)
     if folder.exists():
         folder.rename(old)
@@ -73,6 +73,8 @@ def read_policy(folder: Path) -> PolicyTable:
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError(f"{folder / MANIFEST}: not a policy manifest of version {SCHEMA_VERSION}; export it again")
+    if "parts" in manifest:
+        raise InputError(f"{folder / MANIFEST}: a table in parts; read {PART}*.parquet, or export a smaller table")
     if set(manifest["files"]) - set(OPTIONAL) != set(FILES):
         raise InputError(f"{folder / MANIFEST}: lists {', '.join(manifest['files'])}; expected {', '.join(FILES)}")
     for name, expected in manifest["files"].items():
@@ -100,8 +102,12 @@ def _clear_up(folder: Path, new: Path, old: Path) -> None:
         shutil.rmtree(old)
 
 
-def _numbered(manifest: dict[str, Any], published: Path) -> dict[str, Any]:
-    """Give the manifest the next version; what is already published keeps its own."""
+def numbered(manifest: dict[str, Any], published: Path) -> dict[str, Any]:
+    """Give a manifest the next version; what is already published at this path keeps its own.
+
+    Raises:
+        InputError: What is published there cannot be read.
+    """
     if not published.exists():
         return {**manifest, "table_version": 1}
     before = read_json(published)
@@ -119,18 +125,28 @@ def _write_files(table: PolicyTable, folder: Path) -> dict[str, Any]:
         folder / CUSTOMERS_PARQUET,
         lambda path: pq.write_table(arrow_table(rows, table.catalog), path, compression="zstd"),
     )
-    _write_csv(folder / CUSTOMERS_CSV, rows)
-    named, rules = rows.rename(columns=headings(table.catalog)), table.segments.frame(table.catalog.currency)
-    _write_spreadsheet(folder / SPREADSHEET_CSV, named)
-    sheets = {"Customers": named, "Rules": rules.rename(columns=rule_headings(table.catalog.currency))}
-    write_atomic(folder / WORKBOOK, lambda path: write_workbook(path, sheets))
-    write_atomic(folder / LOOKUP, lambda path: write_lookup(path, rows, SCHEMA_VERSION))
-    _write_spreadsheet(folder / SEGMENTS_CSV, rules)
+    write_for_people(folder, rows, table.catalog, table.segments)
+    write_atomic(folder / LOOKUP, lambda path: write_lookup(path, [rows], SCHEMA_VERSION))
+    write_rules(folder, table.catalog, table.segments)
     write_atomic(folder / BY_BUDGET, lambda path: write_by_budget(path, table.by_budget))
     explained = table.explanations
     if explained is not None:
         write_atomic(folder / EXPLANATIONS, lambda path: write_explanations(path, explained, SCHEMA_VERSION))
     return {**table.manifest, **_own(table, folder)}
+
+
+def write_for_people(folder: Path, rows: pd.DataFrame, catalog: Catalog, segments: Segments) -> None:
+    """Write the CSV files and the workbook, which hold all rows in memory."""
+    _write_csv(folder / CUSTOMERS_CSV, rows)
+    named, rules = rows.rename(columns=headings(catalog)), segments.frame(catalog.currency)
+    _write_spreadsheet(folder / SPREADSHEET_CSV, named)
+    sheets = {"Customers": named, "Rules": rules.rename(columns=rule_headings(catalog.currency))}
+    write_atomic(folder / WORKBOOK, lambda path: write_workbook(path, sheets))
+
+
+def write_rules(folder: Path, catalog: Catalog, segments: Segments) -> None:
+    """Write the rules for people."""
+    _write_spreadsheet(folder / SEGMENTS_CSV, segments.frame(catalog.currency))
 
 
 def _own(table: PolicyTable, folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from serving.chain import ACTS, Chain
 from serving.changes import Diff, Side, changed_share, compare
 from serving.durable import TEMPORARY, clearly, locked, remove, sync, temporary
 from serving.keys import Role, SigningKey, Trusted
-from serving.publishing import CUSTOMERS_PARQUET
+from serving.parts import CUSTOMERS_PARQUET
 from serving.release import Release
 from serving.versions import build, content, read_source, trace, verify
 
@@ -58,7 +58,7 @@ class Store:
         Args:
             root: Its folder.
             trusted: Whose signatures count.
-            needed: Files of a version that the reader uses: only they are hashed, and the Parquet file; all if empty.
+            needed: Files of a version that the reader uses: only they are hashed, and the rows; all if empty.
             anchor: A file outside of the store that notes the last act that was seen, so that a store which was put
                 back as a whole is refused after a restart as well; none if not given.
             wait: Seconds that a writer waits for another one.

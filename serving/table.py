@@ -21,7 +21,7 @@
     reason                    why, in words
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -131,22 +131,38 @@ class PolicyTable:
 
     def __post_init__(self) -> None:
         check_manifest(self.manifest)
-        catalog = self.catalog
-        _check_columns(self.customers, columns(catalog))
-        _check_text(self.customers)
-        _check_offers(self.customers, catalog)
-        _check_money(self.customers, catalog.currency)
-        _check_chances(self.customers, catalog, {arm["name"]: arm["parts"] for arm in self.manifest["arms"]["arms"]})
-        _check_dates(self.customers)
-        known = self.customers["segment"].isin([rule.number for rule in self.segments.rules])
-        _refuse(self.customers, ~known, "segment", f"expected a rule's number, 1 to {len(self.segments.rules)}")
-        check_rows(self.by_budget, self.customers, catalog, self.manifest["budgets"])
+        check_customers(self.customers, self.catalog, self.segments, self.manifest["arms"]["arms"])
+        check_rows(self.by_budget, self.customers, self.catalog, self.manifest["budgets"])
         if self.explanations is not None:
-            check_explanations(self.explanations, self.customers["customer_id"], catalog.names)
+            check_explanations(self.explanations, self.customers["customer_id"], self.catalog.names)
 
     @property
     def catalog(self) -> Catalog:
         return Catalog.from_dict(self.manifest["catalog"])
+
+
+def check_customers(
+    rows: pd.DataFrame, catalog: Catalog, segments: Segments, arms: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse rows of `policy_by_customer`, all of them or some, that are not such.
+
+    Args:
+        rows: At least one.
+        catalog: The offers.
+        segments: The rules.
+        arms: What the manifest says of each.
+
+    Raises:
+        InputError: A cell is missing, empty, not finite, not in the catalog or contradicts another.
+    """
+    _check_columns(rows, columns(catalog))
+    _check_text(rows)
+    _check_offers(rows, catalog)
+    _check_money(rows, catalog.currency)
+    _check_chances(rows, catalog, {arm["name"]: arm["parts"] for arm in arms})
+    _check_dates(rows)
+    known = rows["segment"].isin([rule.number for rule in segments.rules])
+    _refuse(rows, ~known, "segment", f"expected a rule's number, 1 to {len(segments.rules)}")
 
 
 def _check_columns(rows: pd.DataFrame, expected: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """A whole table checked against the limits that its manifest sets, some rows at a time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,12 +31,12 @@ ROUNDING: Final = 5e-5
 """Most by which a row's money was rounded [currency]."""
 
 
-def check_rows(limits: Constraints, source: Any) -> None:
-    """Check `policy_by_customer.parquet`.
+def check_rows(limits: Constraints, sources: Iterable[Any]) -> None:
+    """Check `policy_by_customer`.
 
     Args:
         limits: Those of its manifest.
-        source: Its path, or an opened file.
+        sources: Its Parquet files, each a path or an opened file, taken one after the other.
 
     Raises:
         InputError: A row or a sum breaks a limit; the text names it.
@@ -43,9 +44,10 @@ def check_rows(limits: Constraints, source: Any) -> None:
     shape = (len(limits.arms), limits.catalog.n)
     counts = _Counts(np.zeros(shape, dtype=np.int64), np.zeros(shape[0]), np.zeros(shape))
     try:
-        with pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(BATCH, columns=_columns(limits)):
-                _Rows(limits, batch).check(counts)
+        for source in sources:
+            with pq.ParquetFile(source) as file:
+                for batch in file.iter_batches(BATCH, columns=_columns(limits)):
+                    _Rows(limits, batch).check(counts)
     except (pa.ArrowException, KeyError, OSError) as error:
         raise InputError(f"policy table: not readable as the table's Parquet ({error}); export it again") from None
     for place, (name, terms) in enumerate(limits.arms.items()):

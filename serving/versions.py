@@ -2,13 +2,12 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from re import fullmatch
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -16,9 +15,11 @@ from campaigns.errors import InputError
 from serving.acts import Act
 from serving.constraints import Constraints
 from serving.durable import copy_handle, hash_handle, opened, parse, read_small, regular, sync, write_new
+from serving.in_parts import check_in_parts
 from serving.keys import Role, SigningKey, Trusted
 from serving.lookup import LOOKUP, Lookup
-from serving.publishing import CUSTOMERS_PARQUET, FILES, MANIFEST, SCHEMA_VERSION, read_policy
+from serving.parts import CUSTOMERS_PARQUET, table_files
+from serving.publishing import FILES, MANIFEST, SCHEMA_VERSION, read_policy
 from serving.table import PolicyTable
 from serving.table_check import check_rows
 
@@ -112,19 +113,21 @@ def verify(
         strange = set(os.listdir(handle)) - {MANIFEST, SIGNATURE, *files}
         if strange:
             raise InputError(f"{folder / min(strange)}: the signed manifest does not list it; it was brought in")
-        wanted = {name for name in files if not needed or name in needed or name == CUSTOMERS_PARQUET}
-        with ExitStack() as stack:
-            held = {name: stack.enter_context(regular(handle, name, folder)) for name in files}
-            with ThreadPoolExecutor(max_workers=2) as pool:  # hashing lets other threads run
-                found = dict(zip(wanted, pool.map(hash_handle, (held[name] for name in wanted)), strict=True))
-            for name, value in found.items():
-                if value != files[name]:
-                    raise InputError(f"{folder / name}: its bytes are not those that were signed; it was changed")
-            os.lseek(held[CUSTOMERS_PARQUET], 0, os.SEEK_SET)
+        tables = table_files(manifest)
+        others = {name for name in files if name not in tables}
+        for name in others:
+            with regular(handle, name, folder):
+                pass
+        wanted = {name for name in others if not needed or name in needed}
+        with ThreadPoolExecutor(max_workers=1) as pool:  # hashing lets other threads run
+            beside = pool.submit(_check_hashes, handle, folder, {name: files[name] for name in sorted(wanted)})
+            streams = _verified(handle, folder, {name: files[name] for name in tables})
             if limits:
                 _check_schema(manifest, folder / MANIFEST)
-                with open(held[CUSTOMERS_PARQUET], "rb", closefd=False) as stream:
-                    check_rows(Constraints.of(manifest), stream)
+                check_rows(Constraints.of(manifest), streams)
+            for _ in streams:
+                pass
+            beside.result()
     return manifest
 
 
@@ -146,6 +149,22 @@ def content(manifest: Mapping[str, Any]) -> str:
     """Return what two tables share exactly where they are the same but for their version."""
     plain = {key: value for key, value in manifest.items() if key != "table_version"}
     return sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _verified(handle: int, folder: Path, hashes: Mapping[str, str]) -> Iterator[BinaryIO]:
+    """Yield files, opened, each once its hash was verified; one is open at a time, as there may be thousands."""
+    for name, expected in hashes.items():
+        with regular(handle, name, folder) as file:
+            if hash_handle(file) != expected:
+                raise InputError(f"{folder / name}: its bytes are not those that were signed; it was changed")
+            os.lseek(file, 0, os.SEEK_SET)
+            with open(file, "rb", closefd=False) as stream:
+                yield stream
+
+
+def _check_hashes(handle: int, folder: Path, hashes: Mapping[str, str]) -> None:
+    for _ in _verified(handle, folder, hashes):
+        pass
 
 
 def _signed(handle: int, folder: Path, published: Act, trusted: Trusted) -> dict[str, Any]:
@@ -182,9 +201,10 @@ def _check_schema(manifest: Mapping[str, Any], place: Path) -> None:
 
 def _check_files(manifest: Mapping[str, Any], place: Path) -> None:
     """Refuse a list of files that is none; what else is listed may differ from one version of the format to another."""
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not {CUSTOMERS_PARQUET, LOOKUP} <= set(files):
-        raise InputError(f"{place}: lists {str(files)[:200]}; expected hashes of {', '.join(FILES)}")
+    files, absent = manifest.get("files"), manifest.get("absent", {})
+    looked_up = isinstance(absent, dict) and LOOKUP in absent
+    if not isinstance(files, dict) or not {*table_files(manifest), *([] if looked_up else [LOOKUP])} <= set(files):
+        raise InputError(f"{place}: lists {str(files)[:200]}; expected hashes of {', '.join(FILES)}, or of parts")
     for name, value in files.items():
         if not fullmatch(NAME, name) or not isinstance(value, str) or not fullmatch("[0-9a-f]{64}", value):
             raise InputError(f"{place}: the hash of {name!r} is {value!r}; expected names of files and SHA-256 in hex")
@@ -192,21 +212,24 @@ def _check_files(manifest: Mapping[str, Any], place: Path) -> None:
 
 def _check_whole(folder: Path) -> None:
     """Check everything that can be checked of a table before it is published."""
+    manifest = parse((folder / MANIFEST).read_bytes(), folder / MANIFEST)
     try:
-        table = read_policy(folder)
+        if "parts" in manifest:
+            check_in_parts(folder, manifest)
+        else:
+            _check_lookup(read_policy(folder), folder / LOOKUP)
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{folder.parent.parent}: not a table of this version ({error}); export it again") from None
-    check_rows(Constraints.of(parse((folder / MANIFEST).read_bytes(), folder / MANIFEST)), folder / CUSTOMERS_PARQUET)
-    _check_lookup(table, folder / LOOKUP)
+    check_rows(Constraints.of(manifest), (folder / name for name in table_files(manifest)))
 
 
 def _check_lookup(table: PolicyTable, path: Path) -> None:
     """Check that the look-up file says the same as the Parquet file."""
     lookup = Lookup(path)
     try:
-        same = lookup.holds(table.customers.sort_values("customer_id"))
+        same = lookup.holds([table.customers.sort_values("customer_id")])
     finally:
         lookup.close()
     if not same:

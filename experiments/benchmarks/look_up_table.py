@@ -13,7 +13,8 @@ from campaigns.offers import Catalog, Scope
 from experiments.main import CONF
 from serving.arms import GRAIN, Arm, ArmsConfig
 from serving.lookup import LOOKUP, write_lookup
-from serving.publishing import CUSTOMERS_PARQUET, SCHEMA_VERSION
+from serving.parts import CUSTOMERS_PARQUET
+from serving.publishing import SCHEMA_VERSION
 from serving.rules import Segments
 from serving.table import columns, money_columns, weight_columns
 
@@ -35,7 +36,7 @@ def write_folder(folder: Path, customers: int) -> None:
     folder.mkdir(parents=True)
     catalog = load_catalog(CONF / "offers" / "default.yaml")
     rows = _rows(catalog, customers)
-    write_lookup(folder / LOOKUP, rows, SCHEMA_VERSION)
+    write_lookup(folder / LOOKUP, [rows], SCHEMA_VERSION)
     rows.to_parquet(folder / CUSTOMERS_PARQUET, index=False, compression="zstd")
     with (folder / LOOKUP).open("rb") as stream:
         digest = file_digest(stream, "sha256").hexdigest()

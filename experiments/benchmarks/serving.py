@@ -20,12 +20,12 @@ from experiments.benchmarks.ask import CONNECTIONS, SECONDS
 from experiments.benchmarks.look_up_table import FIRST, customer_name, write_folder
 from experiments.benchmarks.measured import Measured
 from experiments.config import Config
-from serving.http.start import Address, encode
+from serving.http.address import Address, encode
 from serving.online.api_keys import Scope, create_key
 from serving.online.clock import Clock
 from serving.online.decider import Decider
 from serving.online.service import Settings
-from serving.publishing import CUSTOMERS_PARQUET
+from serving.parts import CUSTOMERS_PARQUET
 
 PEERS: Final = {"starlette": "a Starlette route that looks nothing up, with orjson", "fastapi": "FastAPI's default way"}
 JOINED: Final = 10_000_000

@@ -3,7 +3,7 @@
 First the lot falls for the customers of a part, and what it fell on is kept, until it is known how far the budget of
 all customers bears it; then the decisions are written. Either file depends on its sources and on nothing else, and is
 there as a whole or not at all; whoever finds it leaves it. So the same work can be done by one process, by a cluster,
-or twice. Decisions of another end of the queue lie in another folder: who was taken for dead and comes back late spoils
+or twice. What decides the rows of a part is in its file's name: who was taken for dead and comes back late spoils
 nothing.
 """
 
@@ -21,6 +21,7 @@ from experiments.scoring.customers import read_customers
 from experiments.scoring.lots import Lots
 from experiments.scoring.scorer import Scorer
 from history.artifacts import hash_file, hash_value, read_json, write_atomic, write_json
+from serving.parts import PART
 from serving.publishing import arrow_schema, arrow_table
 
 ASKED: Final = "asked"
@@ -39,10 +40,12 @@ class PartFiles:
     Attributes:
         source: Its customers.
         out: Folder of the table.
+        number: Its place among the parts, by the names of the sources.
     """
 
     source: Path
     out: Path
+    number: int
 
     @property
     def asked(self) -> Path:
@@ -52,13 +55,9 @@ class PartFiles:
     def demand(self) -> Path:
         return self.out / ASKED / f"{self.source.stem}.safetensors"
 
-    def target(self, ends: Ends) -> Path:
-        return self.out / table_folder(ends) / self.source.name
-
-
-def table_folder(ends: Ends) -> str:
-    """Return the folder of a table's parts: the same for the same ends of the queue."""
-    return f"table-{hash_value(list(ends))[:12]}"
+    def target(self, key: str, ends: Ends) -> Path:
+        """Return the file of the part's rows: another one where the customers, the scorer or the budget are others."""
+        return self.out / f"{PART}{self.number:05d}-{hash_value([key, list(ends)])[:12]}.parquet"
 
 
 def customers_key(scorer: Scorer, files: PartFiles) -> str:
@@ -93,17 +92,19 @@ def write_part(scorer: Scorer, files: PartFiles, ends: Ends) -> Note:
     Raises:
         InputError: As `ask_part`.
     """
-    target, key = files.target(ends), customers_key(scorer, files)
+    key = customers_key(scorer, files)
+    target = files.target(key, ends)
     found = _found(target, key)
     if found is None:
         told = _asked(scorer, files, key)
-        found = _in_words(target, lambda: _write(scorer, files, ends, key, told))
+        found = _in_words(target, lambda: _write(scorer, files, ends, told))
     return found
 
 
 def part_written(scorer: Scorer, files: PartFiles, ends: Ends) -> Note | None:
     """Return what is told of a part's decisions, if they are there and intact."""
-    return _found(files.target(ends), customers_key(scorer, files))
+    key = customers_key(scorer, files)
+    return _found(files.target(key, ends), key)
 
 
 def part_asked(scorer: Scorer, files: PartFiles) -> Note | None:
@@ -137,8 +138,8 @@ def _ask(scorer: Scorer, files: PartFiles, key: str) -> Note:
     return _tell(files.asked, {"key": key, "rows": int(demand.customers.sum()), "first": first, "last": last})
 
 
-def _write(scorer: Scorer, files: PartFiles, ends: Ends, key: str, told: Note) -> Note:
-    catalog = scorer.shop.catalog
+def _write(scorer: Scorer, files: PartFiles, ends: Ends, told: Note) -> Note:
+    catalog, target = scorer.shop.catalog, files.target(told["key"], ends)
 
     def write(path: Path) -> None:
         schema = arrow_schema(catalog)
@@ -148,8 +149,8 @@ def _write(scorer: Scorer, files: PartFiles, ends: Ends, key: str, told: Note) -
                 drawn = lots.asked.settle(borne(lots.asked, ends), lots.asked.offer)
                 writer.write_table(arrow_table(scorer.rows(lots, drawn), catalog))
 
-    write_atomic(files.target(ends), write)
-    return _tell(files.target(ends), {"key": key, **{name: told[name] for name in ("rows", "first", "last")}})
+    write_atomic(target, write)
+    return _tell(target, {"file": target.name, **{name: told[name] for name in ("key", "rows", "first", "last")}})
 
 
 def _lots(path: Path) -> Iterator[Lots]:

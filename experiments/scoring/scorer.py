@@ -28,6 +28,8 @@ from serving.rules import Segments
 from serving.table import customer_rows
 
 SETTINGS: Final = "scorer.json"
+SAID: Final = "policy.json"
+"""What the exported table says of itself."""
 CUSTOMERS: Final = "customers"
 """Folder of the parts that `export` leaves."""
 _KEYS: Final = (
@@ -46,6 +48,7 @@ class Parts:
         weeks: Of the campaign.
         gains: What every offer brings.
         layout: Of what the policy sees.
+        manifest: What the exported table says of itself: all of it but its rows goes for every table of the scorer.
     """
 
     shop: Shop
@@ -54,6 +57,7 @@ class Parts:
     weeks: int
     gains: GainModel
     layout: ObservationLayout
+    manifest: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +105,9 @@ def write_scorer(folder: Path, parts: Parts, known: Sequence[str]) -> None:
     for name, policy in policies.items():
         write_tensors(folder / f"{name}.safetensors", policy.tensors())
     write_tensors(folder / "gains.safetensors", parts.gains.tensors())
-    for name in (*policies, "gains"):
-        files[f"{name}.safetensors"] = hash_file(folder / f"{name}.safetensors")
+    write_json(folder / SAID, parts.manifest)
+    for name in (SAID, *(f"{name}.safetensors" for name in (*policies, "gains"))):
+        files[name] = hash_file(folder / name)
     settings = {
         "layout": asdict(parts.layout),
         "policies": {name: {"kind": policy.kind, "meta": policy.meta()} for name, policy in policies.items()},
@@ -139,6 +144,8 @@ def read_scorer(folder: Path, key: CampaignKey) -> Scorer:
     missing = [name for name in _KEYS if name not in plain]
     if missing:
         raise InputError(f"{folder / SETTINGS}: {missing[0]!r} is missing; export the policy again")
+    if SAID not in plain["files"]:
+        raise InputError(f"{folder / SETTINGS}: names no {SAID}; export the policy again")
     for name, expected in plain["files"].items():
         if not (folder / name).is_file() or hash_file(folder / name) != expected:
             raise InputError(f"{folder / name}: not the file that was written with {SETTINGS}; export the policy again")
@@ -168,6 +175,7 @@ def read_scorer(folder: Path, key: CampaignKey) -> Scorer:
         weeks=plain["campaign_weeks"],
         gains=GainModel(layout, read_tensors(folder / "gains.safetensors"), plain["gains"]),
         layout=layout,
+        manifest=read_json(folder / SAID),
         known=tuple(plain["known"]),
         hash=hash_file(folder / SETTINGS),
     )

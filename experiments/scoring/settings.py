@@ -23,6 +23,7 @@ class ScoreConfig:
     out: str = ""  # folder of the table; the run's `scored` if empty
     engine: Engine = Engine.LOCAL
     jobs: int = 2  # processes, where it is local
+    lookup: bool = True  # also the file that `serve` looks customers up in, which is as large as all else together
     part: int = -1  # the one part to score, from 0 in the order of the names; all of them if below 0
 
     def __post_init__(self) -> None:

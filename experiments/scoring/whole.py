@@ -1,4 +1,4 @@
-"""The whole of a large policy table: its parts scored, its budget settled over all of them, its manifest."""
+"""The whole of a large policy table: its parts scored, its budget settled over all of them, what stands beside them."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from campaigns.errors import InputError
-from evaluation.budget import BudgetMode
-from experiments.scoring.budgeting import Demand, Ends, arm_budgets, queue_ends, total
+from experiments.scoring.budgeting import Demand, Ends, queue_ends, total
+from experiments.scoring.manifest import arm_entries, table_manifest
 from experiments.scoring.parts import (
     ASKED,
     NOTES,
@@ -20,19 +18,18 @@ from experiments.scoring.parts import (
     customers_key,
     part_asked,
     part_written,
-    table_folder,
     write_part,
 )
 from experiments.scoring.scorer import Scorer
-from experiments.scoring.settings import Engine
+from experiments.scoring.settings import Engine, ScoreConfig
 from experiments.scoring.work import Job, score_parts
 from history.artifacts import read_json, write_json
-from serving.arms import Arm, split_stock
+from serving.in_parts import publish_in_parts
+from serving.parts import PART, Part
+from serving.publishing import FILES
 
-MANIFEST: Final = "table.json"
 SETTLED: Final = "settled.json"
 """Where the queue ends, once that was found out, and for which parts."""
-VERSION: Final = 1
 
 
 def part_files(customers: Path, out: Path) -> list[PartFiles]:
@@ -46,7 +43,7 @@ def part_files(customers: Path, out: Path) -> list[PartFiles]:
         raise InputError(f"{customers}: no Parquet files there; docs/scale.md says what a part of customers has")
     if out.resolve() == customers.resolve():
         raise InputError(f"score.out is {out}, where the customers are; choose another folder")
-    return [PartFiles(source, out) for source in sources]
+    return [PartFiles(source, out, number) for number, source in enumerate(sources)]
 
 
 def score_one(scorer: Scorer, parts: Sequence[PartFiles], number: int) -> str:
@@ -63,13 +60,16 @@ def score_one(scorer: Scorer, parts: Sequence[PartFiles], number: int) -> str:
     return f"{files.source.name}, {note['rows']:,} customers: {'asked' if ends is None else 'written'}"
 
 
-def score_all(scorer: Scorer, job: Job, parts: Sequence[PartFiles], engine: Engine, jobs: int) -> dict[str, Any]:
-    """Score what is not scored yet, settle the budget over all parts, write the manifest; return that.
+def score_all(scorer: Scorer, job: Job, parts: Sequence[PartFiles], given: ScoreConfig) -> dict[str, Any]:
+    """Score what is not scored yet, settle the budget over all parts, write what stands beside them.
+
+    Returns:
+        The manifest.
 
     Raises:
         InputError: A part cannot be scored, a customer is in two of them, or jobs of an array are to come.
     """
-    out = parts[0].out
+    out, engine, jobs = parts[0].out, given.engine, given.jobs
     settled = read_json(out / SETTLED) if (out / SETTLED).is_file() else {}
     known = {_settled(scorer, files) for files in parts}
     if None in known or set(settled["parts"]) != {part.source.name for part in parts}:
@@ -80,9 +80,10 @@ def score_all(scorer: Scorer, job: Job, parts: Sequence[PartFiles], engine: Engi
         notes = _all_there([part_written(scorer, files, ends) for files in parts], out, "the budget is settled; ")
     else:
         notes = score_parts(job, parts, ends, engine, jobs)
-    manifest = _manifest(scorer, parts, notes, settled)
-    write_json(out / MANIFEST, manifest)
-    _clear_up(out, table_folder(ends), {part.source.stem for part in parts})
+    ordered = sorted(notes, key=lambda one: str(one["first"]).encode())
+    files = {Part(one["file"], one["rows"], one["first"], one["last"]): str(one["sha256"]) for one in ordered}
+    manifest = publish_in_parts(out, files, scorer.shop.segments, table_manifest(scorer, settled), given.lookup)
+    _clear_up(out, manifest)
     return manifest
 
 
@@ -96,7 +97,10 @@ def _settle(scorer: Scorer, job: Job, parts: Sequence[PartFiles], engine: Engine
     demand = total((Demand.read(files.demand) for files in parts), scorer.shop.catalog.n)
     ends = queue_ends(scorer.shop.catalog, scorer.limit, scorer.weeks, demand)
     keys = {files.source.name: note["key"] for files, note in zip(parts, notes, strict=True)}
-    return {"ends": list(ends), "arms": _arms(scorer, demand, ends), "parts": keys}
+    counts = demand.up_to(ends).asked.sum(axis=(0, 2))
+    given = dict(zip(scorer.shop.catalog.names, counts.tolist(), strict=True))
+    given[scorer.shop.catalog.names[0]] = int(demand.customers.sum() - counts[1:].sum())
+    return {"ends": list(ends), "arms": arm_entries(scorer, demand, ends), "offers": given, "parts": keys}
 
 
 def _all_there(found: Sequence[Note | None], out: Path, why: str) -> list[Note]:
@@ -133,66 +137,12 @@ def _check_order(parts: Sequence[PartFiles], notes: Sequence[Note]) -> None:
             )
 
 
-def _manifest(
-    scorer: Scorer, parts: Sequence[PartFiles], notes: Sequence[Note], settled: Mapping[str, Any]
-) -> dict[str, Any]:
-    ends = tuple(settled["ends"])
-    told = [
-        {"file": str(files.target(ends).relative_to(files.out)), **note}
-        for files, note in zip(parts, notes, strict=True)
-    ]
-    return {
-        "schema_version": VERSION,
-        "scorer": scorer.hash,
-        "campaign": scorer.shop.trial.key.campaign,
-        "customers": sum(part["rows"] for part in told),
-        "budget": {
-            "mode": scorer.limit.mode.value,
-            "per_customer_week": scorer.limit.per_customer_week,
-            "price": scorer.limit.price,
-            "campaign_weeks": scorer.weeks,
-        },
-        "arms": settled["arms"],
-        "parts": sorted(told, key=lambda one: str(one["first"]).encode()),
-    }
-
-
-def _arms(scorer: Scorer, demand: Demand, ends: Ends) -> list[dict[str, Any]]:
-    """Return what the manifest says of each arm, as that of a policy table does, and where its queue ends."""
-    trial, offers = scorer.shop.trial, scorer.shop.catalog.offers
-    made = demand.up_to(ends)
-    worst = np.array([offer.worst_cents for offer in offers]) / 100.0
-    stock = {offer.name: split_stock(offer.stock, trial.parts) for offer in offers if offer.stock}
-    budgets = arm_budgets(scorer.limit, scorer.weeks, demand)
-    rows = []
-    for place, arm in enumerate(Arm):
-        at_worst, expected = float(made.asked[place].sum(axis=1) @ worst), float(made.expected[place].sum())
-        spent = at_worst if scorer.limit.mode is BudgetMode.HARD else expected
-        rows.append(
-            {
-                "name": arm.value,
-                "parts": trial.parts[arm],
-                "customers": int(demand.customers[place]),
-                "offers": int(made.asked[place, 1:].sum()),
-                "budget": float(budgets[place]),
-                "expected_cost": expected,
-                "within_budget": spent <= float(budgets[place]),
-                "turned_down": int((demand.asked - made.asked)[place, 1:].sum()),
-                "queue_end": ends[place],
-                "stock": {name: pieces[arm] for name, pieces in stock.items()},
-            }
-        )
-    return rows
-
-
-def _clear_up(out: Path, kept: str, stems: set[str]) -> None:
-    """Remove what the table was made from, parts of another end of the queue, and what killed writers left."""
-    for folder in [out / ASKED, *out.glob("table-*")]:
-        if folder.name != kept:
-            shutil.rmtree(folder, ignore_errors=True)
-    for path in [*(out / kept).iterdir(), *(out / kept / NOTES).iterdir()]:
-        if path.is_file() and path.stem not in stems:
-            path.unlink(missing_ok=True)
-    for name in (SETTLED, MANIFEST):
-        for path in out.glob(f".{name}.*.tmp"):
-            path.unlink(missing_ok=True)
+def _clear_up(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Remove what the table was made from, parts of another one, and what killed writers left."""
+    shutil.rmtree(out / ASKED, ignore_errors=True)
+    stems = {Path(part["file"]).stem for part in manifest["parts"]}
+    notes = [path for path in (out / NOTES).iterdir() if path.stem not in stems]
+    others = [name for name in FILES if name not in manifest["files"]]
+    old = [path for path in out.glob(f"{PART}*") if path.stem not in stems]
+    for path in [*notes, *old, *(out / name for name in others), *out.glob(".*.tmp")]:
+        path.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it listens, Ctrl-C just ends it: there is nothing to finish
 
     from campaigns.errors import InputError
-    from serving.http.start import decode, serve
+    from serving.http.address import decode
+    from serving.http.start import serve
 
     try:
         serve(*decode(sys.argv[1]))

@@ -3,8 +3,12 @@
 A request for one customer's decision passes a task, a cycle, a scope and a dozen layers in uvicorn and FastAPI, which
 take several times as long as the decision itself. Here it is answered from the parser's last callback with one write.
 Whatever is not plain, or is to be refused, goes the usual way, which gives the same answer.
+
+A client has so many seconds to send a request, and so many bytes for its head: one that sends a byte now and then holds
+its connection no longer than that, and a head without end is not kept in memory.
 """
 
+import asyncio
 import urllib.parse
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -12,6 +16,11 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 PATH: Final = b"/v1/decisions/"
+REQUEST_SECONDS: Final = 10.0
+"""From the first byte of a request, or from the connection, to the last byte."""
+HEAD_BYTES: Final = 32_768
+"""Most bytes of a request's first line and headers, where they come in more than one piece."""
+_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 Quick = Callable[[str, Iterable[tuple[bytes, bytes]]], bytes | None]
 """Takes the customer and the headers; returns the JSON of the answer, or None for the usual way."""
 _PLAIN: Final = frozenset((b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"connection"))
@@ -23,12 +32,38 @@ class Protocol(HttpToolsProtocol):
 
     quick: Quick
     _answered = False
+    _receiving = False
+    _in_head = False
+    _head_bytes = 0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._give_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._receiving:
+            self._stop_clock()
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+        if self._deadline is None:
+            self._give_time()
 
     def on_message_begin(self) -> None:
-        self._answered = False
+        self._answered, self._receiving, self._in_head, self._head_bytes = False, True, True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         body = self._body()
         if body is None:
             super().on_headers_complete()
@@ -44,8 +79,24 @@ class Protocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._receiving = False
         if not self._answered:
             super().on_message_complete()
+
+    def _give_time(self) -> None:
+        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._give_up)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        """Close the connection, unless it is we who do not read."""
+        if self.flow is not None and self.flow.read_paused:
+            self._give_time()
+        else:
+            self.transport.close()
 
     def _body(self) -> bytes | None:
         """Return what to answer at once, if this can be."""

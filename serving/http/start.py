@@ -1,20 +1,16 @@
 """Serves until it is told to stop: one process, one event loop."""
 
-import ipaddress
-import json
 import logging
 import signal
 import socket
 import sys
-from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 
 from campaigns.errors import InputError
 from serving.durable import clearly
+from serving.http.address import Address
 from serving.http.app import build_app
 from serving.http.protocol import protocol_of
 from serving.online.service import Service, Settings
@@ -23,31 +19,6 @@ DRAIN_SECONDS: Final = 10
 """Longest time that open requests are waited for after SIGTERM."""
 MOST_OPEN: Final = 1_000
 """Connections; who comes on top of that is told to come again (503)."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where it listens.
-
-    Attributes:
-        host: An address of this machine; one that others reach needs `public`.
-        port: 0 for any that is free.
-        public: Others may connect.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    public: bool = False
-
-    def __post_init__(self) -> None:
-        try:
-            loopback = ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            raise InputError(f"serve.host is {self.host!r}; expected an address, as in 127.0.0.1") from None
-        if not loopback and not self.public:
-            raise InputError(f"serve.host is {self.host}, which others reach; add serve.public=true if they should")
-        if not 0 <= self.port <= 65_535:
-            raise InputError(f"serve.port is {self.port}; expected 0 to 65535")
 
 
 def serve(settings: Settings, address: Address) -> None:
@@ -103,18 +74,3 @@ class _Server(uvicorn.Server):
                 what = f"state {self._service.state}" + (f": {self._service.problem}" if self._service.problem else "")
                 keys = len(self._service.keys)
                 print(f"serve: http://{host}:{port}/healthz ({what}; {keys} API keys)", file=sys.stderr, flush=True)
-
-
-def encode(settings: Settings, address: Address) -> str:
-    """Return both as one argument of `python -m serving.http`."""
-    return json.dumps({"settings": vars(settings), "address": vars(address)}, default=str)
-
-
-def decode(text: str) -> tuple[Settings, Address]:
-    """Read what `encode` wrote."""
-    given = json.loads(text)
-    settings = dict(given["settings"])
-    for name in ("state", "store", "trusted", "folder"):
-        settings[name] = None if settings[name] is None else Path(settings[name])
-    settings["today"] = None if settings["today"] is None else date.fromisoformat(settings["today"])
-    return Settings(**settings), Address(**given["address"])

@@ -132,6 +132,7 @@ class Service:
                 self.keys.look()
             with suppress(Exception):  # a full disk; it is tried again
                 await asyncio.wrap_future(self.ledger.expire())
+            self._drop_touched()
             if self._due():
                 self._swap(await loop.run_in_executor(None, self._open))
 
@@ -141,6 +142,16 @@ class Service:
         self.events.close()
         self.ledger.close()
         self._alone.close()
+
+    def _drop_touched(self) -> None:
+        """Answer "no offer" from now on where a table was written to after it was verified, until one can be loaded."""
+        loaded = self.decider.loaded
+        if loaded is None or not any(one.touched for one in (loaded.table, loaded.before) if one is not None):
+            return
+        self.decider.loaded = self.release = None
+        self.problem, self._tried = "the look-up file was changed where it lies; publish the table again", 0.0
+        _LOG.error("the table is not used any more: %s", self.problem)
+        self._close_tables(loaded)
 
     def _due(self) -> bool:
         stamp = self._source.stamp()
@@ -169,7 +180,12 @@ class Service:
         before = self.decider.loaded
         self.release, self.decider.loaded = opened
         self.swaps += 1
-        for table in () if before is None else (before.table, before.before):
+        if before is not None:
+            self._close_tables(before)
+
+    @staticmethod
+    def _close_tables(loaded: Loaded) -> None:
+        for table in (loaded.table, loaded.before):
             if table is not None:
                 table.close()
 
@@ -187,6 +203,6 @@ def _load(release: Release, verified: bool) -> Loaded:
     previous = release.previous
     if previous is None:
         return Loaded(Table.open(release.folder, release.manifest, verified))
-    table = Table.open(release.folder, release.manifest, verified, share=2)
-    before = Table.open(previous.folder, previous.manifest, verified, share=2)
+    table = Table.open(release.folder, release.manifest, verified)
+    before = Table.open(previous.folder, previous.manifest, verified)
     return Loaded(table, release.percent, before, partial(rollout_part, table.campaign))

@@ -1,6 +1,8 @@
 """One published version, opened to decide with: rows by customer, rules, limits and dates."""
 
 import json
+import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
@@ -13,12 +15,10 @@ import apsw
 from campaigns.errors import InputError
 from campaigns.offers import Catalog, Offer
 from serving.arms import Arm
-from serving.lookup import LOOKUP, TABLE, Lookup
+from serving.lookup import LOOKUP, NO_MAP, TABLE, Lookup
 from serving.rules import Segments
 
 CACHE_KIB: Final = 8_192
-MAPPED_BYTES: Final = 440 * 2**20
-"""Most of a look-up file that is mapped into memory; the rest is read page by page, which takes twice as long."""
 
 
 class Row(NamedTuple):
@@ -74,21 +74,22 @@ class Table:
     accounts: Mapping[str, Account]
     lookup: Lookup
     _rows: apsw.Cursor
+    _file: "Held"
     _possible: frozenset[tuple[str, str]]
 
     @classmethod
-    def open(cls, folder: Path, manifest: Mapping[str, Any], verified: bool = False, share: int = 1) -> "Table":
+    def open(cls, folder: Path, manifest: Mapping[str, Any], verified: bool = False) -> "Table":
         """Open the files of a folder once their bytes are those of the manifest.
 
         Args:
             folder: Of the version.
             manifest: What it says of itself.
             verified: The bytes were held against the manifest already.
-            share: Tables that are open at the same time: they share the memory that may be mapped.
 
         Raises:
             InputError: A file is missing or changed, or the manifest does not say what is needed.
         """
+        held = Held(folder / LOOKUP)
         lookup = Lookup(folder / LOOKUP) if verified else _verified(folder, manifest)
         try:
             catalog = Catalog.from_dict(manifest["catalog"])
@@ -105,7 +106,8 @@ class Table:
                 segments=_segments(manifest["rules"], catalog),
                 accounts=accounts,
                 lookup=lookup,
-                _rows=_open(folder / LOOKUP, share),
+                _rows=_open(folder / LOOKUP),
+                _file=held,
                 _possible=_possible(catalog, accounts),
             )
         except (KeyError, TypeError, ValueError, AttributeError, apsw.Error) as error:
@@ -131,9 +133,43 @@ class Table:
     def nothing(self) -> Offer:
         return self.catalog.offers[0]
 
+    @property
+    def touched(self) -> bool:
+        """Whether the look-up file was written to since it was opened: then nothing in it counts any more."""
+        return self._file.touched
+
     def close(self) -> None:
         self._rows.connection.close()
         self.lookup.close()
+        self._file.close()
+
+
+class Held:
+    """A file held open, wherever it is moved to, to see whether somebody writes to it where it lies."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            InputError: It is not there.
+        """
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); publish the policy again") from None
+        self._close = weakref.finalize(self, os.close, self._handle)
+        self._seen = self._look()
+
+    @property
+    def touched(self) -> bool:
+        return self._look() != self._seen
+
+    def close(self) -> None:
+        self._close()
+
+    def _look(self) -> tuple[int, int]:
+        found = os.fstat(self._handle)
+        return found.st_size, found.st_mtime_ns
 
 
 def period_of(manifest: Mapping[str, Any]) -> str:
@@ -164,12 +200,12 @@ def read_manifest(folder: Path) -> Any:
         raise InputError(f"{folder}: no published policy ({error}); export it first") from None
 
 
-def _open(path: Path, share: int) -> apsw.Cursor:
+def _open(path: Path) -> apsw.Cursor:
     """Open the rows for one thread at a time, without the locks that several would need."""
     address = f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1"
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOMUTEX
     connection = apsw.Connection(address, flags=flags)
-    connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES // share}")
+    connection.execute(NO_MAP)
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     cursor = connection.cursor()
     cursor.execute(_ROW, ("",)).fetchall()  # a column that is missing shows now

@@ -36,7 +36,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Budgets:
-    """All budgets of a table, and the one that is looked at."""
+    """All budgets of a table, and the one that is looked at; a scored table has but the published one."""
 
     currency: str
     all: tuple[Budget, ...]
@@ -44,6 +44,11 @@ class Budgets:
     shares: tuple[Share, ...]
     before: Mapping[str, int]
     """Customers by label of the offer at the published budget."""
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others than the published one, and a file of the tables that they would give."""
+        return len(self.all) > 1
 
 
 def budgets(manifest: Mapping[str, Any], step: int) -> Budgets:
@@ -63,7 +68,8 @@ def budgets(manifest: Mapping[str, Any], step: int) -> Budgets:
         for one in plain
     )
     before = {one.label: one.customers for one in mix(manifest, published(manifest))}
-    return Budgets(str(manifest["catalog"]["currency"]), rows, rows[step], mix(manifest, step), before)
+    chosen = next(one for one in rows if one.step == step)
+    return Budgets(str(manifest["catalog"]["currency"]), rows, chosen, mix(manifest, step), before)
 
 
 def curve(found: Budgets, words: Language) -> dict[str, Any]:

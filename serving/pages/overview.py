@@ -111,7 +111,7 @@ def overview(release: Release, standing: Standing | None, left: Sequence[Left], 
     """
     manifest = release.manifest
     catalog, arms = manifest["catalog"], manifest["arms"]
-    figures = manifest["budgets"][published(manifest)]
+    figures = at_budget(manifest, published(manifest))
     segments = Segments.from_dict(manifest["rules"])
     shares = mix(manifest, published(manifest))
     card = manifest["model_card"]
@@ -151,9 +151,15 @@ def published(manifest: Mapping[str, Any]) -> int:
     return next(int(one["step"]) for one in manifest["budgets"] if one["published"])
 
 
+def at_budget(manifest: Mapping[str, Any], step: int) -> Mapping[str, Any]:
+    """Return what the manifest says of one of its budgets."""
+    found: Mapping[str, Any] = next(one for one in manifest["budgets"] if one["step"] == step)
+    return found
+
+
 def mix(manifest: Mapping[str, Any], step: int) -> tuple[Share, ...]:
     """Return how many customers get each offer at one of the budgets, "no offer" first, then the most frequent."""
-    offers, counts = manifest["catalog"]["offers"], manifest["budgets"][step]["offers"]
+    offers, counts = manifest["catalog"]["offers"], at_budget(manifest, step)["offers"]
     total, most = max(sum(counts.values()), 1), max(*counts.values(), 1)
     rows = [
         Share(str(o["label"]), n, n / total, n / most, i == 0)

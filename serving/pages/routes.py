@@ -148,9 +148,9 @@ class Pages:
             return await self._entrance.page(visit, "budget", found=None)
         found = budgets(release.manifest, step_of(visit.asked("step"), release.manifest))
         page = int(text) if (text := visit.asked("page")).isdecimal() and len(text) < 7 else 0
-        rows: Any = await run_in_threadpool(
-            lambda: rows_of(self._by_budget(release), found.chosen.step, min(page, FAR))
-        )
+        rows: Any = ()
+        if found.several:
+            rows = await run_in_threadpool(lambda: rows_of(self._by_budget(release), found.chosen.step, min(page, FAR)))
         labels = labels_of(release.manifest["catalog"])
         named = [(customer, labels.get(offer, offer)) for customer, offer in rows[:ROWS]]
         return await self._entrance.page(

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from simulators.profiles.segments import cluster
 
@@ -70,6 +69,8 @@ def nearest(z: Floats, centroids: Floats) -> NDArray[np.int64]:
 
 
 def _try(z: Floats, k: int, samples: list[NDArray[np.int64]], seed: int) -> Trial:
+    from sklearn.metrics import adjusted_rand_score, silhouette_score  # a second that other verbs need not wait
+
     labels = nearest(z, cluster(z, k, seed, starts=5))
     again = [nearest(z, cluster(z[sample], k, seed + i, starts=2)) for i, sample in enumerate(samples, 1)]
     index = [float(adjusted_rand_score(labels, other)) for other in again]

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from campaigns.errors import InputError
@@ -101,6 +100,8 @@ def measure_inputs(state: State) -> tuple[Tensor, Tensor]:
 
 def cluster(z: Floats, k: int, seed: int, starts: int = 3) -> Floats:
     """Return k centroids of standardised rows, the largest group first, shape (k, len(INPUTS))."""
+    from sklearn.cluster import KMeans  # a second that other verbs need not wait
+
     fit = KMeans(k, n_init=starts, random_state=seed).fit(z)
     order = np.argsort(-np.bincount(fit.labels_, minlength=k), kind="stable")
     centroids: Floats = fit.cluster_centers_[order]

@@ -6,6 +6,7 @@ python -m tests.experiments.fabricated_scorer <folder> <customers> <customers of
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,14 @@ from campaigns.describe import offer_features
 from campaigns.offers import Catalog, Offer, OfferKind, Scope
 from evaluation.budget import BudgetMode
 from evaluation.gains import GainBasis, GainModel
+from experiments.arms import arms_entry
 from experiments.drawing import Limit, Trial
 from experiments.rows import Shop
 from experiments.scoring.customers import Customers, write_customers
 from experiments.scoring.scorer import Parts, write_scorer
 from history.features import FEATURES
 from serving.arms import ArmsConfig, CampaignKey
+from serving.by_budget import PUBLISHED, STEPS
 from serving.reasons import Bound
 from serving.rule_features import feature
 from serving.rules import Condition, Rule, Segments
@@ -88,7 +91,40 @@ def fabricate_parts(budget: float = 0.08, mode: BudgetMode = BudgetMode.RISK, co
     arms = ArmsConfig(business_as_usual=0.0, optimised=0.9)
     trial = Trial(KEY, arms.parts(usual=False), 0.02, None, date(2018, 1, 1))
     shop = Shop(catalog, trial, fabricate_rules(catalog), (20.0, 45.0))
-    return Parts(shop, policy, Limit(mode, budget, 0.5), 8, gains, layout)
+    limit = Limit(mode, budget, 0.5)
+    return Parts(shop, policy, limit, 8, gains, layout, fabricate_manifest(shop, limit))
+
+
+def fabricate_manifest(shop: Shop, limit: Limit) -> dict[str, Any]:
+    """Return what an exported table would say of itself."""
+    interval = {"value": 0.1, "lo": 0.0, "hi": 0.2}
+    budgets = [
+        {"step": step, "published": step == PUBLISHED, "per_customer_week": limit.per_customer_week * step / PUBLISHED,
+         "campaign": 0.0, "price": limit.price, "met": True, "cost": interval, "uplift": interval,
+         "offers": dict.fromkeys(shop.catalog.names, 0)} for step in range(STEPS)
+    ]  # fmt: skip
+    return {
+        "config": {"sha256": "c" * 64, "values": {"rules": {"contact_cap": 3, "margin_floor": 0.1}}},
+        "data": {"panel": "d" * 64},
+        "catalog": shop.catalog.to_dict(),
+        "budget": {
+            "mode": limit.mode.value,
+            "price": limit.price,
+            "per_customer_week": limit.per_customer_week,
+        },
+        "budgets": budgets,
+        "values": {"uplift": interval},
+        "provenance": {"learned": ["one"], "assumed": ["another"]},
+        "git_commit": "0" * 40,
+        "arms": arms_entry(shop.trial, [{"name": "nobody", "within_budget": True}]),
+        "not_after": "2018-01-07",
+        "evaluation": {"customers": 99},
+        "model_card": {
+            "name": "a network of chance", "owner": "a test", "use": "none", "data_window": {"weeks": 1},
+            "population": {"customers": 99}, "metrics": {"uplift": interval}, "limits": ["never trained"],
+            "expires": "2018-01-07",
+        },
+    }  # fmt: skip
 
 
 def fabricate_rules(catalog: Catalog) -> Segments:

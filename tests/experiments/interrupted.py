@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from experiments.scoring.scorer import read_scorer
-from experiments.scoring.settings import Engine
+from experiments.scoring.settings import ScoreConfig
 from experiments.scoring.whole import part_files, score_all
 from experiments.scoring.work import Job
 from tests.experiments.fabricated_scorer import KEY
@@ -35,7 +35,7 @@ def start(shop: Path, out: Path) -> int:
         return child
     try:
         parts = part_files(shop / "customers", out)
-        score_all(read_scorer(shop / "scorer", KEY), Job(shop / "scorer", KEY), parts, Engine.LOCAL, 1)
+        score_all(read_scorer(shop / "scorer", KEY), Job(shop / "scorer", KEY), parts, ScoreConfig(jobs=1))
     except BaseException:
         os._exit(1)
     os._exit(0)

@@ -18,13 +18,13 @@ from evaluation.budget import BudgetMode
 from experiments.scoring.customers import write_customers
 from experiments.scoring.scorer import SETTINGS, read_scorer
 from experiments.scoring.settings import Engine, ScoreConfig
-from experiments.scoring.whole import MANIFEST, SETTLED, part_files, score_all, score_one
+from experiments.scoring.whole import SETTLED, part_files, score_all, score_one
 from experiments.scoring.work import Job
 from history.artifacts import hash_file, read_json, write_json
 from serving.arms import CampaignKey
-from serving.constraints import Constraints
-from serving.table_check import check_rows
+from serving.publishing import MANIFEST
 from tests.experiments.fabricated_scorer import KEY, fabricate, fabricate_customers, fabricate_parts
+from tests.serving.signing import ANA, open_store
 
 PARTS, OF_PART = 4, 300
 
@@ -37,8 +37,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def score(shop: Path, out: Path, engine: Engine = Engine.LOCAL, jobs: int = 1) -> dict[str, Any]:
-    parts = part_files(shop / "customers", out)
-    return score_all(read_scorer(shop / "scorer", KEY), Job(shop / "scorer", KEY), parts, engine, jobs)
+    parts, given = part_files(shop / "customers", out), ScoreConfig(engine=engine, jobs=jobs)
+    return score_all(read_scorer(shop / "scorer", KEY), Job(shop / "scorer", KEY), parts, given)
 
 
 def tree(out: Path) -> dict[str, str]:
@@ -61,12 +61,12 @@ def test_every_customer_has_one_row_and_the_budget_is_kept(whole: tuple[Path, di
     assert table["customer_id"].is_monotonic_increasing
     assert table["customer_id"].is_unique
     assert len(table) == manifest["customers"] == PARTS * OF_PART - 50
-    for arm in manifest["arms"]:
+    for arm in manifest["arms"]["arms"]:
         mine = table[table["arm"] == arm["name"]]
         assert (len(mine), int((mine["offer"] != "none").sum())) == (arm["customers"], arm["offers"])
         assert int((mine["bound"] == "budget").sum()) == arm["turned_down"] or arm["name"] != "optimised"
         assert arm["within_budget"]
-    optimised = manifest["arms"][0]
+    optimised = manifest["arms"]["arms"][0]
     assert 0 < optimised["queue_end"] < 1
     assert optimised["turned_down"] > 0
 
@@ -77,26 +77,20 @@ def test_a_hard_limit_holds_at_worst(tmp_path: Path) -> None:
     manifest = score(tmp_path, tmp_path / "out")
     worst = {offer.name: offer.worst_cents for offer in parts.shop.catalog.offers}
     table = rows(tmp_path / "out", manifest)
-    for arm in manifest["arms"]:
+    for arm in manifest["arms"]["arms"]:
         mine = table[table["arm"] == arm["name"]]
         assert mine["offer"].map(worst).astype(float).sum() <= arm["budget"] * 100 + 1e-6
     spent = table[table["arm"] == "optimised"]["offer"].map(worst).sum() / 100
-    assert spent > 0.9 * manifest["arms"][0]["budget"]
+    assert spent > 0.9 * manifest["arms"]["arms"][0]["budget"]
 
 
-def test_the_table_passes_the_check_of_a_publisher(
-    shop: Path, whole: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    out, manifest = whole
-    tables = [pq.read_table(out / part["file"]) for part in manifest["parts"]]
-    pq.write_table(pa.concat_tables(tables), tmp_path / "all.parquet")
-    told = read_json(shop / "scorer" / SETTINGS)
-    last = str(max(table["valid_to"].to_pandas().max() for table in tables))
-    terms = {
-        "catalog": told["catalog"], "budget": manifest["budget"], "config": {}, "arms": {"arms": manifest["arms"]},
-        "valid_from": "2018-01-01", "valid_to": last, "not_after": "2018-01-07", "customers": manifest["customers"],
-    }  # fmt: skip
-    check_rows(Constraints.of(terms), tmp_path / "all.parquet")
+def test_the_table_is_published_as_it_is(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    out = whole[0]
+    store = open_store(tmp_path / "store")
+    release = store.publish(out, ANA)
+    assert release.version == 1
+    assert {**release.manifest, "table_version": 1} == read_json(out / MANIFEST)
+    assert open_store(tmp_path / "store").current().manifest == release.manifest
 
 
 def test_the_jobs_of_an_array_give_the_same_bytes(
@@ -140,8 +134,10 @@ def test_other_customers_are_scored_anew(shop: Path, tmp_path: Path) -> None:
     write_customers(tmp_path / "shop" / "customers" / "part-00001.parquet", fabricate_customers(200, 16, 300, seed=1))
     after = score(tmp_path / "shop", out)
     assert after["customers"] == before["customers"] - 100
-    score(tmp_path / "shop", tmp_path / "fresh")
-    assert tree(tmp_path / "fresh") == tree(out)
+    assert (before["table_version"], after["table_version"]) == (1, 2)
+    fresh = score(tmp_path / "shop", tmp_path / "fresh")
+    assert {**fresh, "table_version": 2} == after
+    assert {**tree(tmp_path / "fresh"), MANIFEST: ""} == {**tree(out), MANIFEST: ""}
 
 
 def test_one_customer_of_many_rows_in_any_cut_gets_the_same(

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from experiments.score import run_score
-from experiments.scoring.whole import MANIFEST
 from history.artifacts import read_json
-from serving.publishing import CUSTOMERS_PARQUET
+from serving.parts import CUSTOMERS_PARQUET
+from serving.publishing import MANIFEST
 from tests.experiments.conftest import Configure
 
 pytestmark = pytest.mark.xdist_group("tiny_run")

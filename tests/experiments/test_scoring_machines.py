@@ -1,6 +1,7 @@
 """A large table scored by several processes, by processes that are killed, and on a cluster that loses a node."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -10,15 +11,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from campaigns.errors import InputError
 from experiments.main import CONF
 from experiments.scoring.parts import NOTES
-from experiments.scoring.whole import MANIFEST
+from experiments.scoring.scorer import read_scorer
+from experiments.scoring.settings import Engine, ScoreConfig
+from experiments.scoring.whole import part_files, score_all
+from experiments.scoring.work import Job
 from history.artifacts import hash_file, read_json
-from tests.experiments.fabricated_scorer import fabricate
+from serving.publishing import MANIFEST
+from tests.experiments.fabricated_scorer import KEY, fabricate
+from tests.experiments.slurm import scheduler
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tiny_run")]  # one cluster at a time
 HERE = Path(__file__).parent
-PARTS, OF_PART = 24, 2000
+PARTS, OF_PART, ARRAY = 24, 2000, 2
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +98,32 @@ def test_a_cluster_that_loses_a_node_writes_every_customer_once(
         assert len(ids) == PARTS * OF_PART
     finally:
         cluster.communicate(timeout=60)
+
+
+def test_an_array_of_the_real_scheduler_gives_the_same_bytes(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    few, out = tmp_path / "shop", tmp_path / "array"
+    fabricate(few, ARRAY * OF_PART, OF_PART)
+    job = shlex.join(command(few, out, "score.engine=array")) + " score.part=$SLURM_ARRAY_TASK_ID"
+    array = ("sbatch", "--wait", f"--array=0-{ARRAY - 1}", f"--output={tmp_path}/%a.log", "--wrap", job)
+
+    def put_together() -> dict[str, Any]:
+        return scored(few, out, Engine.ARRAY)
+
+    with scheduler(tmp_path_factory.mktemp("slurm")) as environment:
+        for unfinished in (rf"{ARRAY} of {ARRAY} parts are to be done", "the budget is settled"):
+            with pytest.raises(InputError, match=unfinished):
+                put_together()
+            assert "Submitted" in end(start(*array, **environment))
+    assert put_together()["customers"] == ARRAY * OF_PART
+    scored(few, tmp_path / "here", Engine.LOCAL)
+    assert tree(out) == tree(tmp_path / "here")
+
+
+def scored(shop: Path, out: Path, engine: Engine) -> dict[str, Any]:
+    parts, job = part_files(shop / "customers", out), Job(shop / "scorer", KEY)
+    return score_all(read_scorer(shop / "scorer", KEY), job, parts, ScoreConfig(engine=engine, jobs=1))
 
 
 def everyone(out: Path) -> list[Any]:

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
-from serving.http.start import Address, encode
+from serving.http.address import Address, encode
 from serving.online.api_keys import Scope, create_key
 from serving.online.service import Settings
 

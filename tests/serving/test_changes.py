@@ -25,7 +25,7 @@ def side(manifest, segments, offers: dict[str, str], categories: dict[str, str] 
             "uplift": [0.0 if offer == "none" else 2.0 for offer in offers.values()],
         }
     )
-    return Side(rows, {**manifest, "rules": segments.to_dict(), **changes})
+    return Side.of(rows, {**manifest, "rules": segments.to_dict(), **changes})
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def test_rules_offers_and_settings_that_come_and_go_are_named(manifest, segments
     last.update(offer="gift", offer_label="a gift", weights={**last["weights"], last["offer"]: 0.0, "gift": 1.0})
     budget = {**manifest["budget"], "mode": "hard"}
     before = side(manifest, segments, {"a": "none"})
-    after = Side(before.rows, {**manifest, "rules": plain, "catalog": fewer, "budget": budget})
+    after = Side(before.pieces, {**manifest, "rules": plain, "catalog": fewer, "budget": budget})
     text = compare(before, after, (1, 2)).text()
     assert f"Catalog: {gone['name']!r} ({gone['label']}) is gone" in text
     assert "Rules that are new:\n  everyone else: a gift" in text

@@ -25,6 +25,7 @@ from serving.online.service import Settings
 from serving.online.tables import read_manifest
 from serving.publishing import publish
 from serving.table import PolicyTable
+from tests.serving.parted import export_in_parts
 from tests.serving.served import serving
 
 ROOT: Final = Path(__file__).parents[2]
@@ -60,9 +61,11 @@ def table(build: Callable[..., PolicyTable]) -> PolicyTable:
     return build(customer_id=ids, valid_from=begins, valid_to=ends.clip(lower=begins))
 
 
-@pytest.fixture(scope="module")
-def folder(table: PolicyTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["one file", "parts"])
+def folder(request: pytest.FixtureRequest, table: PolicyTable, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("conformance") / "policy"
+    if request.param == "parts":
+        return export_in_parts(table, path, cuts=(1, 90, 211))
     publish(table, path)
     if os.environ.get("OFFERSMITH_REGENERATE"):
         write(table, read_manifest(path))
@@ -146,7 +149,7 @@ def test_python_passes(folder: Path) -> None:
 def test_duckdb_passes(folder: Path) -> None:
     first, last = terms(folder)
     connection = duckdb.connect()
-    connection.execute(f"CREATE VIEW policy AS FROM '{folder}/policy_by_customer.parquet'")
+    connection.execute(f"CREATE VIEW policy AS FROM '{folder}/policy_by_customer*.parquet'")
 
     def answer(day: date, customers: Sequence[str]) -> list[tuple[Any, ...]]:
         connection.register("customers", pd.DataFrame({"customer_id": customers}))
@@ -179,7 +182,8 @@ def test_sqlite_passes(folder: Path) -> None:
 def test_pandas_passes(folder: Path) -> None:
     space: dict[str, Any] = {}
     exec(documented("python pandas"), space)
-    policy = pd.read_parquet(folder / "policy_by_customer.parquet").astype(
+    files = sorted(folder.glob("policy_by_customer*.parquet"))
+    policy = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True).astype(
         dict.fromkeys(("valid_from", "valid_to"), "datetime64[us]")
     )
     first, last = map(pd.Timestamp, terms(folder))
@@ -194,7 +198,7 @@ def test_pandas_passes(folder: Path) -> None:
 def test_polars_passes(folder: Path) -> None:
     space: dict[str, Any] = {}
     exec(documented("python polars"), space)
-    policy = pl.read_parquet(folder / "policy_by_customer.parquet")
+    policy = pl.read_parquet(folder / "policy_by_customer*.parquet")
     first, last = terms(folder)
 
     def answer(day: date, customers: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -44,7 +44,7 @@ def coupon(rows):
 
 
 def test_every_row_of_a_table_that_passes_is_a_decision_that_passes(policy, limits, rows):
-    check_rows(limits, policy / "policy_by_customer.parquet")
+    check_rows(limits, [policy / "policy_by_customer.parquet"])
     assert {limits.refuse(row, Circumstances(DAY)) for row in rows} == {None}
 
 
@@ -117,10 +117,10 @@ def test_a_hard_limit_is_on_the_worst_case(build, tmp_path):
         return Constraints.of(read_json(tmp_path / "policy" / "manifest.json"))
 
     rows = tmp_path / "policy" / "policy_by_customer.parquet"
-    check_rows(with_budget(cents / 100), rows)
+    check_rows(with_budget(cents / 100), [rows])
     limits = with_budget(cents / 100 - 1)
     with pytest.raises(InputError, match=f"cost {cents / 100:.2f} USD at worst; its budget is {cents / 100 - 1:.2f}"):
-        check_rows(limits, rows)
+        check_rows(limits, [rows])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_stock_binds_what_the_expected_cost_means_at_least(build, catalog, tmp_p
     limits = Constraints.of(read_json(tmp_path / "policy" / "manifest.json"))
     path = tmp_path / "policy" / "policy_by_customer.parquet"
     if message is None:
-        check_rows(limits, path)
+        check_rows(limits, [path])
         return
     with pytest.raises(InputError, match=message):
-        check_rows(limits, path)
+        check_rows(limits, [path])

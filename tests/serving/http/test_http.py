@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from serving.http.start import Address, encode
+from serving.http.address import Address, encode
 from serving.lookup import Lookup
 from serving.online.api_keys import Scope, create_key
 from serving.online.service import Settings

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -146,6 +146,19 @@ def test_an_id_is_of_one_customer_alone(customer: str, other: str) -> None:
     assert customer == other or names.number(name, other) is None
     assert names.number(name[:-1] + ("0" if name[-1] != "0" else "1"), customer) is None
     assert Names(b"j" * 32).number(name, customer) is None
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_a_clock_an_hour_off_is_wrong_for_an_hour_around_midnight_and_never_fails(folder: Path, off: int) -> None:
+    midnight = datetime(2018, 1, 1, tzinfo=UTC).timestamp()
+    noon = range(int(midnight) + 1800, int(midnight) + 7 * 86_400, 7_200)
+    for time in (*range(int(midnight) - 5400, int(midnight) + 5400, 1800), *noon):
+        right, wrong = (
+            Decider.of(folder, Clock(now=lambda seen=seen: seen)).decide("0001") for seen in (time, time + off)
+        )
+        near = abs((time - midnight + 43_200) % 86_400 - 43_200) <= 3600
+        assert wrong.reason in ("match", "default", "stale")
+        assert near or wrong[1:] == right[1:]  # all but the id
 
 
 def test_ids_grow_over_a_restart_even_if_the_clock_is_set_back() -> None:

@@ -113,6 +113,27 @@ def test_a_reservation_comes_back_by_itself(tmp_path: Path) -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize("off", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_by_an_hour_overspends_and_forgets_nothing(tmp_path: Path, off: float) -> None:
+    now = [10_000.0]
+    ledger = opened(tmp_path, 100, 5, lambda: now[0])
+    held = ledger.reserve(wanted(1), "key-1").result()
+    now[0] += off
+    ledger.expire().result()
+    if off > 0:  # given back too early: who comes to commit is refused, and somebody else may have it
+        with pytest.raises(RefusedError, match="expired"):
+            ledger.commit(held.id, 100, "key-2").result()
+        held = ledger.reserve(wanted(2), "key-3").result()
+    with pytest.raises(RefusedError, match="budget"):
+        ledger.reserve(wanted(3), "key-4").result()
+    ledger.commit(held.id, 100, "key-5").result()
+    now[0] -= off
+    ledger.expire().result()
+    assert money(ledger) == (0, 100)
+    assert ledger.commit(held.id, 100, "key-5").result().cents == 100
+    ledger.close()
+
+
 def test_a_new_version_of_the_same_period_does_not_give_the_budget_again(tmp_path: Path) -> None:
     ledger = opened(tmp_path, 100, 5)
     held = ledger.reserve(wanted(1), "key-1").result()

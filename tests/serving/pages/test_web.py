@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import time
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
@@ -21,9 +22,11 @@ from serving.online.service import Settings
 from serving.pages.acting import command_of
 from serving.pages.sessions import COOKIE
 from serving.store import Store
+from serving.table import PolicyTable
 from tests.serving.pages.conftest import EVIL, FORMULA, HERE, Visitor, visiting
+from tests.serving.parted import export_in_parts
 from tests.serving.served import DAY
-from tests.serving.signing import ANA, BO
+from tests.serving.signing import ANA, BO, without_offer
 
 PAGES = ("", "/customers", "/customers?q=0007", "/budget", "/budget?step=2", "/compare", "/versions", "/files")
 
@@ -321,3 +324,24 @@ def test_the_old_ways_in_still_lead_to_the_page(reader: Visitor) -> None:
     assert COOKIE not in answer.headers.get("set-cookie", "")
     described = reader.ask("GET", "/openapi.json", {})
     assert described.status_code in (200, 404) and "/campaign" not in described.text
+
+
+def test_a_store_of_tables_in_parts_is_shown_compared_and_downloaded(
+    build: Callable[..., PolicyTable], opened: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(opened / "keys", tmp_path / "keys")
+    store = Store(tmp_path / "store", Trusted.read(tmp_path / "keys" / "trusted"))
+    for name, table in (("first", build()), ("second", without_offer(build(), 9))):
+        store.publish(export_in_parts(table, tmp_path / name), ANA)
+    settings = Settings(tmp_path / "state", store=tmp_path / "store", trusted=tmp_path / "keys" / "trusted", today=DAY)
+    with visiting(settings) as one:
+        one.log_in()
+        for path in PAGES:
+            assert one.get(path).status_code == 200, path
+        assert "at the published budget alone" in one.get("/budget").text
+        assert "9 of 300" in re.sub("<[^>]*>", "", one.get("/compare?before=1&after=2").text)
+        assert one.get("/budget/5.csv").status_code == 409
+        name = "policy_by_customer-00001.parquet"
+        assert name in one.get("/files").text
+        part = store.version(2).folder / name
+        assert one.get(f"/files/{name}").content == part.read_bytes()
