@@ -70,7 +70,7 @@ def with_bootstrap(terms: Terms, rounds: Rounds, seed: int, resamples: int = 400
 
     Reference:
         Davison & Hinkley, "Bootstrap Methods and their Application", 1997, sections 2.4 and 3.8;
-        Hall, "Theoretical comparison of bootstrap confidence intervals", Annals of Statistics 16(3), 1988, section 3.
+        Hall, "Theoretical comparison of bootstrap confidence intervals", Annals of Statistics 16(3), 1988.
     """
     return with_bootstraps([terms], rounds, seed, resamples)[0]
 
@@ -111,7 +111,7 @@ def with_bernstein(rounds: Rounds, bounds: Bounds, risk: float = RISK) -> Estima
 
     Reference:
         Maurer & Pontil, "Empirical Bernstein Bounds and Sample Variance Penalization", COLT 2009, theorem 4; both
-        sides as Waudby-Smith et al., 2024, section 2.
+        sides as Waudby-Smith et al., 2024.
     """
     scaled = _scaled(rounds, bounds)
     low = _bernstein_limit(rounds.weight * scaled, bounds.weight, risk / 2)
@@ -127,7 +127,7 @@ def with_confidence_sequence(rounds: Rounds, bounds: Bounds, risk: float = RISK)
 
     Reference:
         Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro, "Anytime-valid off-policy inference for contextual
-        bandits", ACM/IMS Journal of Data Science 1(3), 2024, proposition 2.
+        bandits", ACM/IMS Journal of Data Science 1(3), 2024.
     """
     scaled = _scaled(rounds, bounds)
     low = float(np.max(lower_sequence(rounds.weight * scaled, risk / 2)))
@@ -147,7 +147,7 @@ def lower_sequence(values: Floats, risk: float) -> Floats:
 
     Reference:
         Fan, Grama & Liu, "Exponential inequalities for martingales with applications", EJP 20, 2015, lemma 4.1;
-        Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024, eq. 14-15
+        Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024,
         for the predictable guesses.
     """
     count = np.arange(1, len(values) + 1)
@@ -172,7 +172,7 @@ def with_asymptotic_sequence(terms: Terms, rounds: Rounds, tuned_for: int, risk:
 
     Reference:
         Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit theory and asymptotic confidence
-        sequences", Annals of Statistics 52(6), 2024, theorem 2.2 and eq. 10.
+        sequences", Annals of Statistics 52(6), 2024.
     """
     sums = _by_customer(_adjusted(terms.influence, rounds), rounds)
     groups = len(sums)

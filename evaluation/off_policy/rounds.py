@@ -156,7 +156,7 @@ def condense(
         model: Predicted reward of every action, same shape, in the log's unit; None: 0 everywhere.
         category: What an action is to the customer, shape (n_actions,): weights are then those of categories, as
             marginalised importance weights (Saito & Joachims, "Off-Policy Evaluation for Large Action Spaces via
-            Embeddings", ICML 2022, eq. 5). Needs `log.behavior`.
+            Embeddings", ICML 2022). Needs `log.behavior`.
         chunk: Rounds taken at once; changes no result beyond rounding.
 
     Raises:
