@@ -3,7 +3,6 @@
 Reference:
     Dudík, Langford & Li, "Doubly Robust Policy Evaluation and Learning", ICML 2011.
     Horvitz & Thompson, "A Generalization of Sampling Without Replacement from a Finite Universe", JASA 47, 1952 (IPS).
-    Kish, "Survey Sampling", 1965 (effective sample size).
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from agents.regression import Statistics
 from agents.shared import residual_square
 from campaigns.decision import ObservationLayout
 from campaigns.errors import InputError
-from history.feedback import LoggedFeedback
+from history.feedback import LoggedFeedback, effective_size
 
 Regressors = Callable[[Tensor, Tensor], Tensor]
 
@@ -82,10 +81,9 @@ def clipped_weights(pscore: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def effective(action: NDArray[np.int64], weight: NDArray[np.float64], n_actions: int) -> NDArray[np.float64]:
     """Return the effective sample size of each offer's decisions, shape (n_actions,)."""
-    total = np.bincount(action, weight, n_actions)
-    square = np.bincount(action, weight**2, n_actions)
-    size: NDArray[np.float64] = total**2 / np.maximum(square, 1e-12)
-    return size
+    total = np.bincount(action, weight, n_actions).astype(np.float64)
+    square = np.bincount(action, weight**2, n_actions).astype(np.float64)
+    return effective_size(total, square)
 
 
 def _quietened(statistics: Statistics, noise: float) -> Statistics:

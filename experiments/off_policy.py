@@ -85,9 +85,9 @@ def _block(config: Config, job: list[Any]) -> Row:
 
 
 def _judge_limits(n: int, seed: int, resamples: int) -> dict[str, list[float]]:
-    """Return whether the limits hold the truth and how wide they are, by estimator and kind of limits."""
+    """Return whether the limits hold the truth and their width, by estimator and kind, where there is a number."""
     found = single_rounds(n, seed, resamples) | bounded(n, seed) | weeks(n, seed)
-    return {name: [float(e.lo <= truth <= e.hi), e.hi - e.lo] for name, (e, truth) in found.items()}
+    return {name: [float(e.lo <= truth <= e.hi), e.hi - e.lo] for name, (e, truth) in found.items() if e.lo == e.lo}
 
 
 def single_rounds(n: int, seed: int, resamples: int) -> Found:
@@ -100,8 +100,7 @@ def single_rounds(n: int, seed: int, resamples: int) -> Found:
         found |= {f"{name}, {interval}": (estimate, case.truth) for name, estimate in every.items()}
     like = draw_logistic(n, seed)
     fitted = estimate_propensity(like.log.action, like.x, 4)
-    pscore = fitted.behavior[np.arange(n), like.log.action]
-    log = replace(like.log, pscore=pscore, behavior=None, score=fitted.score)
+    log = replace(like.log, pscore=fitted.pscore, behavior=None, score=fitted.score)
     guessed = condense(log, like.policy, fit_reward(log, like.x, seed))
     for name, terms in (("IPS", ips(guessed)), ("SNIPS", snips(guessed)), ("DR", doubly_robust(guessed))):
         found[f"{name}, estimated pscore"] = with_normal(terms, guessed), like.truth

@@ -55,6 +55,19 @@ class LoggedFeedback:
         return int(self.mask.shape[1])
 
 
+def effective_size(total: NDArray[np.float64], square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many equally weighted rounds weighted ones are worth, of any shape; 0 where there is no weight.
+
+    Args:
+        total: Sums of the weights.
+        square: Sums of their squares, same shape.
+
+    Reference:
+        Kish, "Survey Sampling", 1965.
+    """
+    return np.divide(total * total, square, out=np.zeros_like(total), where=square > 0)
+
+
 def _check_column(name: str, column: NDArray[np.generic], n: int) -> None:
     _require(column.shape == (n,), name, f"shape {column.shape}, expected ({n},)")
     _require(bool(np.isfinite(column).all()), name, "a value that is not finite")

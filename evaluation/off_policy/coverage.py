@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.estimate import Overlap, Verdict
+from history.feedback import effective_size
 
 Floats = NDArray[np.float64]
 TOLERATED = 0.01
@@ -28,7 +29,7 @@ class Coverage:
     """What is known of the support.
 
     Attributes:
-        effective_n: Effective rounds: squared sum of the weights over the sum of their squares (Kish, 1965).
+        effective_n: Effective rounds (`history.feedback.effective_size`).
         largest_weight: Largest weight.
         dominance: Share of the total weight that the largest has.
         unsupported: Share of the policy's probability without support, in [0, 1].
@@ -71,7 +72,7 @@ def describe(weight: Floats) -> Coverage:
     """Describe weights, shape (n,), as far as they alone tell."""
     total, square = float(weight.sum()), float(weight @ weight)
     largest = float(weight.max())
-    effective = total * total / square if square > 0 else 0.0
+    effective = float(effective_size(np.array(total), np.array(square)))
     return Coverage(effective, largest, largest / total if total > 0 else 1.0, 0.0)
 
 
@@ -85,7 +86,7 @@ class CoverageSums:
     probabilities are known, what has none is counted instead.
 
     Reference:
-        Owen, "Monte Carlo theory, methods and examples", 2013, section 9.2 (weights average 1), group by group; the
+        Owen, "Monte Carlo theory, methods and examples", 2013, chapter 9 (weights average 1), group by group; the
         level is shared among the tests after Bonferroni.
     """
 

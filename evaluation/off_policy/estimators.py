@@ -66,9 +66,9 @@ def shrink(weight: Floats, how: Shrinking, limit: float) -> Floats:
 
     Args:
         weight: Importance weights, shape (n,), >= 0.
-        how: Clip: min(w, limit) (Ionides, 2008). Switch: w where w <= limit, else 0 (Wang et al., 2017, eq. 5).
-            Optimistic: limit w / (w^2 + limit) (Su et al., 2020, eq. 8). Sub-Gaussian: w / (1 - 1/limit + w/limit)
-            (Metelli et al., 2021, eq. 7, s = -1, lambda = 1/limit); its limit is at least 1.
+        how: Clip: min(w, limit) (Ionides, 2008). Switch: w where w <= limit, else 0 (Wang et al., 2017).
+            Optimistic: limit w / (w^2 + limit) (Su et al., 2020). Sub-Gaussian: w / (1 - 1/limit + w/limit)
+            (Metelli et al., 2021, with s = -1, lambda = 1/limit); its limit is at least 1.
         limit: > 0, in the unit of the weights (optimistic: of their square).
 
     Raises:
@@ -114,8 +114,8 @@ def direct_method(rounds: Rounds) -> Terms:
     Its error is that of the doubly robust estimate, and what that one corrects is its estimated bias.
 
     Reference:
-        Beygelzimer & Langford, "The Offset Tree for Learning with Partial Labels", KDD 2009, section 4; the
-        correction: Dudík, Langford & Li, ICML 2011, eq. 2.
+        Beygelzimer & Langford, "The Offset Tree for Learning with Partial Labels", KDD 2009; the
+        correction: Dudík, Langford & Li, ICML 2011.
     """
     correction = rounds.weight * (rounds.reward - rounds.predicted)
     return Terms(rounds.expected, bias=abs(float(correction.mean())), spread=rounds.expected + correction)
@@ -125,7 +125,7 @@ def ips(rounds: Rounds) -> Terms:
     """Average w r.
 
     Reference:
-        Horvitz & Thompson, "A Generalization of Sampling Without Replacement", JASA 47(260), 1952, eq. 4.
+        Horvitz & Thompson, "A Generalization of Sampling Without Replacement", JASA 47(260), 1952.
     """
     return Terms(rounds.weight * rounds.reward)
 
@@ -134,7 +134,7 @@ def clipped_ips(rounds: Rounds, limit: float | None = None) -> Terms:
     """Average min(w, limit) r; the limit is sqrt(n) unless told, so that the bias vanishes in long logs.
 
     Reference:
-        Ionides, "Truncated Importance Sampling", JCGS 17(2), 2008, eq. 3 and section 3.
+        Ionides, "Truncated Importance Sampling", JCGS 17(2), 2008.
     """
     limit = float(np.sqrt(rounds.n)) if limit is None else limit
     return _shrunk(rounds.without_model(), shrink(rounds.weight, Shrinking.CLIP, limit))
@@ -144,7 +144,7 @@ def snips(rounds: Rounds) -> Terms:
     """Average w r over average w.
 
     Reference:
-        Swaminathan & Joachims, "The Self-Normalized Estimator for Counterfactual Learning", NIPS 2015, eq. 9.
+        Swaminathan & Joachims, "The Self-Normalized Estimator for Counterfactual Learning", NIPS 2015.
     """
     return Terms(rounds.weight * rounds.reward, rounds.weight)
 
@@ -153,7 +153,7 @@ def doubly_robust(rounds: Rounds) -> Terms:
     """Average v + w (r - q).
 
     Reference:
-        Dudík, Langford & Li, "Doubly Robust Policy Evaluation and Learning", ICML 2011, eq. 2.
+        Dudík, Langford & Li, "Doubly Robust Policy Evaluation and Learning", ICML 2011.
     """
     return Terms(rounds.expected + rounds.weight * (rounds.reward - rounds.predicted))
 
@@ -162,8 +162,8 @@ def self_normalized_dr(rounds: Rounds) -> Terms:
     """Average v, plus average w (r - q) over average w.
 
     Reference:
-        Thomas & Brunskill, "Data-Efficient Off-Policy Policy Evaluation for Reinforcement Learning", ICML 2016,
-        section 4 (weighted doubly robust), at horizon 1.
+        Thomas & Brunskill, "Data-Efficient Off-Policy Policy Evaluation for Reinforcement Learning", ICML 2016
+        (weighted doubly robust), at horizon 1.
     """
     return Terms(rounds.weight * (rounds.reward - rounds.predicted), rounds.weight, rounds.expected)
 
@@ -172,7 +172,7 @@ def switch_dr(rounds: Rounds, limit: float) -> Terms:
     """Average v + w 1(w <= limit) (r - q).
 
     Reference:
-        Wang, Agarwal & Dudík, "Optimal and Adaptive Off-policy Evaluation in Contextual Bandits", ICML 2017, eq. 5.
+        Wang, Agarwal & Dudík, "Optimal and Adaptive Off-policy Evaluation in Contextual Bandits", ICML 2017.
     """
     return _shrunk(rounds, shrink(rounds.weight, Shrinking.SWITCH, limit))
 
@@ -181,7 +181,7 @@ def optimistic_dr(rounds: Rounds, limit: float) -> Terms:
     """Average v + limit w / (w^2 + limit) (r - q): "DRos".
 
     Reference:
-        Su, Dimakopoulou, Krishnamurthy & Dudík, "Doubly robust off-policy evaluation with shrinkage", ICML 2020, eq. 8.
+        Su, Dimakopoulou, Krishnamurthy & Dudík, "Doubly robust off-policy evaluation with shrinkage", ICML 2020.
     """
     return _shrunk(rounds, shrink(rounds.weight, Shrinking.OPTIMISTIC, limit))
 
@@ -193,7 +193,7 @@ def sub_gaussian_dr(rounds: Rounds, limit: float | None = None, risk: float = 0.
 
     Reference:
         Metelli, Russo & Restelli, "Subgaussian and Differentiable Importance Sampling for Off-Policy Evaluation and
-        Learning", NeurIPS 2021, eq. 7 and theorem 5.1.
+        Learning", NeurIPS 2021.
     """
     if limit is None:
         second = max(1.0, float(rounds.weight @ rounds.weight) / rounds.n)

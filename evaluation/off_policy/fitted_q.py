@@ -57,7 +57,7 @@ def fitted_q_evaluation(trajectories: Trajectories, q: Floats) -> Estimate:
         q: From `fit_q`.
 
     Reference:
-        Le, Voloshin & Yue, ICML 2019, algorithm 3; the correction: Jiang & Li, ICML 2016, eq. 10.
+        Le, Voloshin & Yue, ICML 2019, algorithm 3; the correction: Jiang & Li, ICML 2016.
     """
     weight = trajectories.weight
     value = np.einsum("na,na->n", trajectories.policy[:, 0], q[:, 0])

@@ -10,7 +10,8 @@ from scipy import optimize, stats
 from campaigns.errors import InputError
 from evaluation.estimate import Estimate, Verdict
 from evaluation.off_policy.estimators import Terms
-from evaluation.off_policy.rounds import Rounds
+from evaluation.off_policy.resampling import resampled_means
+from evaluation.off_policy.rounds import CHUNK, Rounds, part_of, slices
 
 Floats = NDArray[np.float64]
 RISK = 0.05
@@ -40,17 +41,18 @@ class Bounds:
 def with_normal(terms: Terms, rounds: Rounds) -> Estimate:
     """Give a value the limits of Student's t over customers, widened where the value has an estimated bias.
 
-    Where customers have several rounds, the influences of a customer are added first.
+    Where customers have several rounds, the influences of a customer are added first. A few large weights make the
+    error itself uncertain, however long the log: t has as many degrees of freedom as that error is worth.
 
     Reference:
-        Liang & Zeger, "Longitudinal data analysis using generalized linear models", Biometrika 73(1), 1986, eq. 8, for
+        Liang & Zeger, "Longitudinal data analysis using generalized linear models", Biometrika 73(1), 1986, for
         clusters; Armstrong & Kolesár, "Optimal Inference in a Class of Regression Models", Econometrica 86(2), 2018,
-        eq. 19, for the width under a bias.
+        for the width under a bias.
     """
     sums = _by_customer(_adjusted(terms.influence, rounds), rounds)
     groups = len(sums)
     error = float(np.sqrt(groups / (groups - 1) * float(sums @ sums))) / rounds.n
-    half = _quantile_under_bias(terms.bias, error, groups - 1) * error
+    half = _quantile_under_bias(terms.bias, error, degrees_of_freedom(sums)) * error
     return _estimate(terms.value, error, (terms.value - half, terms.value + half), rounds, groups)
 
 
@@ -68,34 +70,34 @@ def with_bootstrap(terms: Terms, rounds: Rounds, seed: int, resamples: int = 400
 
     Reference:
         Davison & Hinkley, "Bootstrap Methods and their Application", 1997, sections 2.4 and 3.8;
-        Hall, "Theoretical comparison of bootstrap confidence intervals", Annals of Statistics 16(3), 1988, section 3.
+        Hall, "Theoretical comparison of bootstrap confidence intervals", Annals of Statistics 16(3), 1988.
     """
     return with_bootstraps([terms], rounds, seed, resamples)[0]
 
 
 def with_bootstraps(several: Sequence[Terms], rounds: Rounds, seed: int, resamples: int = 400) -> list[Estimate]:
-    """Do the same for several values with the same resamples, which costs little more than for one."""
-    sums = np.stack([_by_customer(_adjusted(terms.influence, rounds), rounds) for terms in several], axis=1)
-    groups = len(sums)
-    drawn = _resampled_sums(np.concatenate([sums, sums * sums], axis=1), seed, resamples) / groups
-    mean, square = drawn[:, : len(several)], drawn[:, len(several) :]
+    """Do the same for several values with the same resamples, which costs little more than for one.
+
+    Estimators that differ in their value and not in their influence share the resampled sums.
+    """
+    sums, place = _distinct([_by_customer(_adjusted(terms.influence, rounds), rounds) for terms in several])
+    groups = len(sums[0])
+    mean, square = resampled_means(sums, seed, resamples)
     spread = np.sqrt(np.maximum(square - mean**2, 0.0) / groups)
     ratio = np.divide(mean, spread, out=np.zeros_like(mean), where=spread > 0)
     width = np.quantile(np.abs(ratio), 1 - RISK, axis=0, method="weibull")
     scale = groups / rounds.n
-    error = np.sqrt((sums * sums).mean(axis=0) / (groups - 1)) * scale
+    error = np.array([np.sqrt(float(one @ one) / groups / (groups - 1)) for one in sums]) * scale
+    half, spreads = width * error, mean.std(axis=0, ddof=1) * scale
     return [
         _estimate(
             terms.value,
-            float(mean[:, number].std(ddof=1)) * scale,
-            (
-                terms.value - float(width[number] * error[number]) - terms.bias,
-                terms.value + float(width[number] * error[number]) + terms.bias,
-            ),
+            float(spreads[number]),
+            (terms.value - float(half[number]) - terms.bias, terms.value + float(half[number]) + terms.bias),
             rounds,
             groups,
         )
-        for number, terms in enumerate(several)
+        for terms, number in zip(several, place, strict=True)
     ]
 
 
@@ -109,7 +111,7 @@ def with_bernstein(rounds: Rounds, bounds: Bounds, risk: float = RISK) -> Estima
 
     Reference:
         Maurer & Pontil, "Empirical Bernstein Bounds and Sample Variance Penalization", COLT 2009, theorem 4; both
-        sides as Waudby-Smith et al., 2024, section 2.
+        sides as Waudby-Smith et al., 2024.
     """
     scaled = _scaled(rounds, bounds)
     low = _bernstein_limit(rounds.weight * scaled, bounds.weight, risk / 2)
@@ -125,7 +127,7 @@ def with_confidence_sequence(rounds: Rounds, bounds: Bounds, risk: float = RISK)
 
     Reference:
         Waudby-Smith, Wu, Ramdas, Karampatziakis & Mineiro, "Anytime-valid off-policy inference for contextual
-        bandits", ACM/IMS Journal of Data Science 1(3), 2024, proposition 2.
+        bandits", ACM/IMS Journal of Data Science 1(3), 2024.
     """
     scaled = _scaled(rounds, bounds)
     low = float(np.max(lower_sequence(rounds.weight * scaled, risk / 2)))
@@ -145,7 +147,7 @@ def lower_sequence(values: Floats, risk: float) -> Floats:
 
     Reference:
         Fan, Grama & Liu, "Exponential inequalities for martingales with applications", EJP 20, 2015, lemma 4.1;
-        Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024, eq. 14-15
+        Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86(1), 2024,
         for the predictable guesses.
     """
     count = np.arange(1, len(values) + 1)
@@ -170,7 +172,7 @@ def with_asymptotic_sequence(terms: Terms, rounds: Rounds, tuned_for: int, risk:
 
     Reference:
         Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas, "Time-uniform central limit theory and asymptotic confidence
-        sequences", Annals of Statistics 52(6), 2024, theorem 2.2 and eq. 10.
+        sequences", Annals of Statistics 52(6), 2024.
     """
     sums = _by_customer(_adjusted(terms.influence, rounds), rounds)
     groups = len(sums)
@@ -181,6 +183,24 @@ def with_asymptotic_sequence(terms: Terms, rounds: Rounds, tuned_for: int, risk:
     return _estimate(terms.value, error, (terms.value - half, terms.value + half), rounds, groups)
 
 
+def degrees_of_freedom(values: Floats) -> float:
+    """Return those of the t whose estimated variance is as uncertain as that of these values, which have mean 0.
+
+    The variance of a sample variance is sigma^4 (k - (n - 3) / (n - 1)) / n with k = m4 / m2^2; one with f degrees of
+    freedom has 2 sigma^4 / f. Values with the k = 3 of a Gaussian get n - 1, the most there is.
+
+    Reference:
+        Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin 2(6),
+        1946, for the matching; Cramér, "Mathematical Methods of Statistics", 1946, chapter 27, for the variance.
+    """
+    n, square = len(values), values * values
+    second = float(square.mean())
+    if second <= 0:
+        return n - 1.0
+    uncertain = float((square @ square) / n) / second**2 - (n - 3) / (n - 1)
+    return min(n - 1.0, 2.0 * n / uncertain) if uncertain > 0 else n - 1.0
+
+
 def _adjusted(influence: Floats, rounds: Rounds) -> Floats:
     """Take from the influences what the fit of estimated probabilities takes from them: their projection on its score.
 
@@ -188,16 +208,23 @@ def _adjusted(influence: Floats, rounds: Rounds) -> Floats:
     """
     if rounds.score is None:
         return influence
-    information = rounds.score.T @ rounds.score
-    slope = np.linalg.lstsq(information, rounds.score.T @ influence, rcond=None)[0]
-    return np.asarray(influence - rounds.score @ slope)
+    information: Floats | float = 0.0
+    shared: Floats | float = 0.0
+    for rows in slices(rounds.n, CHUNK):
+        score = part_of(rounds.score, rows)
+        information, shared = information + score.T @ score, shared + score.T @ influence[rows]
+    slope = np.linalg.lstsq(information, shared, rcond=None)[0]
+    adjusted = np.empty(rounds.n)
+    for rows in slices(rounds.n, CHUNK):
+        adjusted[rows] = influence[rows] - part_of(rounds.score, rows) @ slope
+    return adjusted
 
 
 def _by_customer(column: Floats, rounds: Rounds) -> Floats:
     return column if rounds.customer is None else np.bincount(rounds.customer, column).astype(np.float64)
 
 
-def _quantile_under_bias(bias: float, error: float, freedom: int) -> float:
+def _quantile_under_bias(bias: float, error: float, freedom: float) -> float:
     """Return how many errors the limits lie off a value, if it is off by at most a bias: 95 % of |N(b, 1)| or t."""
     plain = float(stats.t.isf(RISK / 2, freedom))
     if error <= 0 or bias <= 0:
@@ -212,14 +239,16 @@ def _quantile_under_bias(bias: float, error: float, freedom: int) -> float:
     return max(plain, float(optimize.brentq(missing, 0.0, off + 4.0)))
 
 
-def _resampled_sums(sums: Floats, seed: int, resamples: int) -> Floats:
-    """Return the sums of each resample of the rows of shape (groups, columns): shape (resamples, columns)."""
-    rng, groups = np.random.default_rng(seed), len(sums)
-    drawn = np.empty((resamples, sums.shape[1]))
-    for number in range(resamples):
-        counts = np.bincount(rng.integers(groups, size=groups, dtype=np.int32), minlength=groups)
-        drawn[number] = counts.astype(np.float64) @ sums
-    return drawn
+def _distinct(columns: Sequence[Floats]) -> tuple[list[Floats], list[int]]:
+    """Return the columns that differ, and where each of all stands among them."""
+    kept: list[Floats] = []
+    place = []
+    for column in columns:
+        same = next((number for number, one in enumerate(kept) if np.array_equal(one, column)), len(kept))
+        if same == len(kept):
+            kept.append(column)
+        place.append(same)
+    return kept, place
 
 
 def _scaled(rounds: Rounds, bounds: Bounds) -> Floats:

@@ -28,7 +28,7 @@ def marginal_weights(trajectories: Trajectories, state: Ints) -> Floats:
 
     Reference:
         Xie, Ma & Wang, "Towards Optimal Off-Policy Evaluation for Reinforcement Learning with Marginalized Importance
-        Sampling", NeurIPS 2019, eq. 3.2 and 3.3.
+        Sampling", NeurIPS 2019.
     """
     share = state_ratios(trajectories, state)
     return np.asarray(np.take_along_axis(share, state.T, axis=1).T * trajectories.ratio)
@@ -71,8 +71,8 @@ def marginal_ips(trajectories: Trajectories, state: Ints) -> Estimate:
         InputError: `state` has another shape or holds a negative number.
 
     Reference:
-        Xie, Ma & Wang, NeurIPS 2019, eq. 3.1 and theorem 4.1; Kallus & Uehara, "Double Reinforcement Learning for
-        Efficient Off-Policy Evaluation in Markov Decision Processes", JMLR 21(167), 2020, theorem 2, for the influence.
+        Xie, Ma & Wang, NeurIPS 2019; Kallus & Uehara, "Double Reinforcement Learning for
+        Efficient Off-Policy Evaluation in Markov Decision Processes", JMLR 21(167), 2020, for the influence.
     """
     share, ratio = state_ratios(trajectories, state), trajectories.ratio
     weight = marginal_weights(trajectories, state)

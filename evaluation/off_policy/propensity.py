@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from campaigns.errors import InputError
 from evaluation.off_policy.checks import check_rounds
-from evaluation.off_policy.rounds import Floats, Ints
+from evaluation.off_policy.rounds import CHUNK, Floats, Ints, slices
 
 FOREST_ROUNDS = 10_000
 """Most rounds that a forest is grown on; it looks for coarse groups."""
@@ -20,23 +21,57 @@ DOUBTFUL = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Propensity:
-    """Estimated probabilities of a log's actions.
+    """Estimated probabilities of a log's actions; made slice by slice, since a long log has no room for all.
 
     Attributes:
-        behavior: Of every action, shape (n, n_actions); rows sum to 1.
-        score: Derivative of each round's log likelihood by the parameters, shape (n, (seen - 1) * (1 + n_features)),
-            `seen` the number of actions that the log ever took.
+        features: Of the log, shape (n, n_features).
+        action: Taken, shape (n,).
+        seen: Actions that the log ever took, ascending, shape (seen,).
+        n_actions: Size of the catalog.
+        shift, scale: A feature less its shift times its scale is standardised, shape (n_features,) each.
+        weights: Intercepts (first) and slopes of log odds, shape (1 + n_features, seen).
     """
 
-    behavior: Floats
-    score: Floats
+    features: NDArray[np.floating]
+    action: Ints
+    seen: Ints
+    n_actions: int
+    shift: Floats
+    scale: Floats
+    weights: Floats
+
+    def behavior(self, rows: slice) -> Floats:
+        """Return the probability of every action, shape (rows, n_actions); rows sum to 1."""
+        found = np.zeros((rows.stop - rows.start, self.n_actions))
+        found[:, self.seen] = softmax(self._with_one(rows) @ self.weights, axis=1)
+        return found
+
+    @property
+    def pscore(self) -> Floats:
+        """Probability of each action that was taken, shape (n,)."""
+        found = np.empty(len(self.action))
+        for rows in slices(len(found), CHUNK):
+            found[rows] = self.behavior(rows)[np.arange(rows.stop - rows.start), self.action[rows]]
+        return found
+
+    def score(self, rows: slice) -> Floats:
+        """Return the derivative of each round's log likelihood, shape (rows, (seen - 1) * (1 + n_features))."""
+        x, others = self._with_one(rows), self.seen[1:]
+        surprise = (self.action[rows, None] == others) - self.behavior(rows)[:, others]
+        return np.asarray(np.einsum("na,nx->nax", surprise, x).reshape(len(x), -1))
+
+    def _with_one(self, rows: slice) -> Floats:
+        x = np.ones((rows.stop - rows.start, len(self.weights)))
+        x[:, 1:] = (self.features[rows] - self.shift) * self.scale
+        return x
 
 
 def estimate_propensity(action: Ints, features: NDArray[np.floating], n_actions: int) -> Propensity:
     """Estimate with which probability a log took its actions, by multinomial logistic regression on the context.
 
     An action that the log never took gets probability 0. Values are right only if this model is: they are marked, and
-    their verdict is "weak" at best. Given the model, `Log.score` carries the error of its fit into every interval.
+    their verdict is "weak" at best. Given the model, `Log.score` carries the error of its fit into every interval. The
+    fit itself holds a number per round and action.
 
     Args:
         action: Taken, shape (n,).
@@ -56,15 +91,14 @@ def estimate_propensity(action: Ints, features: NDArray[np.floating], n_actions:
         raise InputError(
             f"log: every round takes action {seen[0]}, expected two actions or more; nothing else can be judged by it"
         )
-    spread = features.std(axis=0)
-    x = (features[:, spread > 0].astype(np.float64) - features[:, spread > 0].mean(axis=0)) / spread[spread > 0]
-    model = LogisticRegression(C=1e6, tol=1e-8, max_iter=2000).fit(x, action)
-    fitted = model.predict_proba(x)
-    behavior = np.zeros((len(action), n_actions))
-    behavior[:, seen] = fitted
-    surprise = (action[:, None] == seen[1:]) - fitted[:, 1:]
-    with_one = np.concatenate([np.ones((len(x), 1)), x], axis=1)
-    return Propensity(behavior, np.einsum("na,nx->nax", surprise, with_one).reshape(len(x), -1))
+    spread = features.std(axis=0, dtype=np.float64)
+    shift = features.mean(axis=0, dtype=np.float64)
+    scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+    model = LogisticRegression(C=1e6, tol=1e-8, max_iter=2000).fit((features - shift) * scale, action)
+    weights = np.concatenate([model.intercept_[:, None], model.coef_], axis=1).T
+    if len(seen) == 2:  # one column of log odds against the first
+        weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
+    return Propensity(features, action, seen, n_actions, shift, scale, weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,7 @@ def fit_reward(log: Log, features: NDArray[np.floating], seed: int, folds: int =
 
     Reference:
         Chernozhukov et al., "Double/debiased machine learning for treatment and structural parameters", Econometrics
-        Journal 21(1), 2018, definition 3.1; Hoerl & Kennard, "Ridge Regression", Technometrics 12(1), 1970, eq. 2.1.
+        Journal 21(1), 2018, section 3; Hoerl & Kennard, "Ridge Regression", Technometrics 12(1), 1970.
     """
     check_rounds("features", features, log.n, features.shape[1] if features.ndim == 2 else -1)
     fold = deal(log.customer, log.n, seed, folds)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.off_policy.checks import check_distribution, check_log, check_rounds
+from evaluation.off_policy.checks import check_distribution, check_features, check_log, check_rounds, check_unique
 from evaluation.off_policy.coverage import Coverage, CoverageSums
 from history.feedback import LoggedFeedback
 
@@ -32,9 +32,12 @@ class Log:
         doubt: True where it is to be tested whether the log ever takes an action (`propensity.doubt_support`), shape
             (n, n_actions), bool; None: no context in particular.
         behavior: The log's probabilities of all actions where they are known; then nothing needs to be tested.
-        allowed: False where the log could not take an action, shape (n, n_actions), bool; None: unknown.
+        allowed: False where the log could not take an action, shape (n, n_actions), bool, or a function that makes
+            those of a slice; None: unknown.
         score: Where `pscore` was estimated from the log itself, the derivative of its log likelihood
-            (`propensity.estimate_propensity`), shape (n, parameters); None where the log knows it.
+            (`propensity.Propensity.score`), shape (n, parameters), or a function that makes those of a slice; None
+            where the log knows it.
+        ids: Number of each round in its source, shape (n,), each once; None: not told.
 
     Raises:
         InputError: A column has the wrong shape or a value that no log can hold; names row and rule.
@@ -47,29 +50,50 @@ class Log:
     customer: Ints | None = None
     doubt: Bools | Callable[[slice], Bools] | None = None
     behavior: PerAction | None = None
-    allowed: Bools | None = None
-    score: Floats | None = None
+    allowed: Bools | Callable[[slice], Bools] | None = None
+    score: PerAction | None = None
+    ids: Ints | None = None
 
     def __post_init__(self) -> None:
         check_log(self.n_actions, self.action, self.reward, self.pscore)
         check_rounds("customer", self.customer, len(self.action))
+        check_rounds("ids", self.ids, len(self.action))
+        if self.ids is not None:
+            check_unique("round", self.ids)
 
     @property
     def n(self) -> int:
         return len(self.action)
 
     @staticmethod
-    def from_feedback(feedback: LoggedFeedback, customer: Ints | None = None) -> "Log":
+    def from_feedback(
+        feedback: LoggedFeedback,
+        needed: tuple[str, ...],
+        customer: Ints | None = None,
+        ids: Ints | None = None,
+    ) -> "Log":
         """Take over logged feedback with known pscores; an action that its mask forbids has no support.
 
+        Args:
+            feedback: Past decisions.
+            needed: Features that the policy to be judged looks at, in its order.
+            customer, ids: As in the log.
+
         Raises:
-            InputError: The feedback holds no pscores.
+            InputError: The feedback holds no pscores or lacks a feature, or a round stands twice.
         """
+        check_features(needed, feedback.feature_names)
         if feedback.pscore is None:
             check_log(feedback.n_actions, feedback.action, feedback.reward, np.full(feedback.n, np.nan))
         assert feedback.pscore is not None
         return Log(
-            feedback.n_actions, feedback.action, feedback.reward, feedback.pscore, customer, allowed=feedback.mask
+            feedback.n_actions,
+            feedback.action,
+            feedback.reward,
+            feedback.pscore,
+            customer,
+            allowed=feedback.mask,
+            ids=ids,
         )
 
 
@@ -85,7 +109,7 @@ class Rounds:
         coverage: How far the log covers the policy.
         customer: Code from 0 of whose round it is, shape (n,); None where each round is its own.
         uniform: True where the policy is deterministic and all pscores are equal, as replay needs.
-        score: Derivative of the log likelihood of estimated pscores, shape (n, parameters); None where known.
+        score: Derivative of the log likelihood of estimated pscores, as in the log; None where they are known.
     """
 
     reward: Floats
@@ -95,7 +119,7 @@ class Rounds:
     coverage: Coverage
     customer: Ints | None = None
     uniform: bool = False
-    score: Floats | None = None
+    score: PerAction | None = None
 
     @property
     def n(self) -> int:
@@ -132,7 +156,7 @@ def condense(
         model: Predicted reward of every action, same shape, in the log's unit; None: 0 everywhere.
         category: What an action is to the customer, shape (n_actions,): weights are then those of categories, as
             marginalised importance weights (Saito & Joachims, "Off-Policy Evaluation for Large Action Spaces via
-            Embeddings", ICML 2022, eq. 5). Needs `log.behavior`.
+            Embeddings", ICML 2022). Needs `log.behavior`.
         chunk: Rounds taken at once; changes no result beyond rounding.
 
     Raises:
@@ -157,8 +181,8 @@ def condense(
             check_rounds("model", q, len(action), log.n_actions)
             predicted[rows], expected[rows] = q[at, action], np.einsum("na,na->n", dist, q)
         kept = dist if category is None else _within(dist, behavior, category)
-        known = log.allowed[rows] if behavior is None and log.allowed is not None else behavior
-        sums.add(kept, known, action, log.pscore[rows], _doubt(log, rows))
+        known = _of_rows(log.allowed, rows) if behavior is None else behavior
+        sums.add(kept, known, action, log.pscore[rows], _of_rows(log.doubt, rows))
         deterministic &= bool(((dist == 0) | (dist == 1)).all())
     uniform = deterministic and bool(np.ptp(log.pscore) <= 1e-9 * log.pscore[0])
     customer = None if log.customer is None else np.unique(log.customer, return_inverse=True)[1].astype(np.int64)
@@ -166,8 +190,8 @@ def condense(
     return Rounds(log.reward.astype(np.float64), weight, predicted, expected, coverage, customer, uniform, log.score)
 
 
-def _doubt(log: Log, rows: slice) -> Bools | None:
-    return log.doubt(rows) if callable(log.doubt) else None if log.doubt is None else log.doubt[rows]
+def _of_rows(values: Bools | Callable[[slice], Bools] | None, rows: slice) -> Bools | None:
+    return values(rows) if callable(values) else None if values is None else values[rows]
 
 
 def _behavior(log: Log, rows: slice) -> Floats | None:

@@ -78,7 +78,7 @@ def per_decision_ips(trajectories: Trajectories) -> Estimate:
     """Average over trajectories the sum of discounted rewards, each weighted by the ratios up to its own week.
 
     Reference:
-        Precup, Sutton & Singh, "Eligibility Traces for Off-Policy Policy Evaluation", ICML 2000, eq. 5.
+        Precup, Sutton & Singh, "Eligibility Traces for Off-Policy Policy Evaluation", ICML 2000.
     """
     weight = trajectories.weight
     return conclude(Terms((weight * trajectories.reward) @ trajectories.worth), trajectories, weight)
@@ -96,8 +96,8 @@ def sequential_dr(trajectories: Trajectories, q: Floats) -> Estimate:
         InputError: q has another shape or is not finite.
 
     Reference:
-        Jiang & Li, "Doubly Robust Off-policy Value Evaluation for Reinforcement Learning", ICML 2016, eq. 10;
-        Thomas & Brunskill, ICML 2016, eq. 1.
+        Jiang & Li, "Doubly Robust Off-policy Value Evaluation for Reinforcement Learning", ICML 2016;
+        Thomas & Brunskill, ICML 2016.
     """
     weight = trajectories.weight
     return conclude(Terms(corrected(trajectories, q, weight)), trajectories, weight)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from campaigns.errors import InputError
-from evaluation.off_policy.checks import check_features, check_unique
 from evaluation.off_policy.reward_model import fit_reward
 from evaluation.off_policy.rounds import Log, condense
 from history.feedback import LoggedFeedback
@@ -68,22 +67,27 @@ def test_fewer_rounds_than_folds_and_a_model_with_a_hole_are_refused() -> None:
 
 
 def test_a_round_that_stands_twice_and_a_feature_that_is_missing_are_named() -> None:
-    check_unique("round", np.array([3, 1, 2]))
+    assert Log(**good(), ids=np.array([3, 1, 2])).n == 3
     with pytest.raises(InputError, match="rows 0 and 2 hold the same round 3"):
-        check_unique("round", np.array([3, 1, 3]))
-    check_features(("a", "b"), ("a", "b"))
+        Log(**good(), ids=np.array([3, 1, 3]))
+    columns: dict[str, Any] = {name: column for name, column in good().items() if name != "n_actions"}
+    columns |= {"mask": np.ones((3, 2), bool), "features": np.zeros((3, 2), np.float32), "feature_names": ("a", "b")}
+    feedback = LoggedFeedback(**columns, cost=np.zeros(3))
+    assert Log.from_feedback(feedback, ("a", "b")).n == 3
     with pytest.raises(InputError, match="feature 'c' is missing"):
-        check_features(("a", "c"), ("a", "b"))
+        Log.from_feedback(feedback, ("a", "c"))
     with pytest.raises(InputError, match="in this order"):
-        check_features(("a", "b"), ("b", "a"))
+        Log.from_feedback(feedback, ("b", "a"))
+    with pytest.raises(InputError, match="rows 1 and 2 hold the same round 7"):
+        Log.from_feedback(feedback, ("a", "b"), ids=np.array([5, 7, 7]))
 
 
 def test_logged_feedback_is_taken_over_with_its_mask_and_not_without_pscores() -> None:
     mask = np.array([[True, True], [True, True], [True, False]])
     columns: dict[str, Any] = good() | {"mask": mask, "features": np.zeros((3, 0), np.float32), "feature_names": ()}
     del columns["n_actions"]
-    log = Log.from_feedback(LoggedFeedback(**columns, cost=np.zeros(3)))
+    log = Log.from_feedback(LoggedFeedback(**columns, cost=np.zeros(3)), ())
     found = condense(log, np.array([[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])).coverage
     assert found.unsupported == pytest.approx(0.5 / 3)
     with pytest.raises(InputError, match="row 0 of 'pscore' is nan"):
-        Log.from_feedback(LoggedFeedback(**columns | {"pscore": None}, cost=np.zeros(3)))
+        Log.from_feedback(LoggedFeedback(**columns | {"pscore": None}, cost=np.zeros(3)), ())

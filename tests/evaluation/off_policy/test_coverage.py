@@ -51,8 +51,11 @@ def test_few_effective_rounds_are_weak_and_fewer_give_no_number() -> None:
 def test_estimated_pscores_are_marked_and_their_error_is_carried() -> None:
     case = draw_logistic(4000, 1)
     fitted = estimate_propensity(case.log.action, case.x, 4)
-    assert np.allclose(fitted.behavior.sum(axis=1), 1) and np.allclose(fitted.score.mean(axis=0), 0, atol=1e-4)
-    log = replace(case.log, pscore=fitted.behavior[np.arange(4000), case.log.action], behavior=None, score=fitted.score)
+    every = slice(0, 4000)
+    behavior, score = fitted.behavior(every), fitted.score(every)
+    assert np.allclose(behavior.sum(axis=1), 1) and np.allclose(score.mean(axis=0), 0, atol=1e-4)
+    assert np.array_equal(fitted.pscore, behavior[np.arange(4000), case.log.action])
+    log = replace(case.log, pscore=fitted.pscore, behavior=None, score=fitted.score)
     rounds = condense(log, case.policy)
     estimate = with_normal(ips(rounds), rounds)
     assert estimate.overlap is not None and estimate.overlap.pscore_estimated

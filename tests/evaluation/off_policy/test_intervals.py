@@ -10,6 +10,7 @@ from campaigns.errors import InputError
 from evaluation.off_policy.estimators import Shrinking, Terms, ips, snips, switch_dr
 from evaluation.off_policy.intervals import (
     Bounds,
+    degrees_of_freedom,
     lower_sequence,
     with_asymptotic_sequence,
     with_bernstein,
@@ -17,6 +18,7 @@ from evaluation.off_policy.intervals import (
     with_confidence_sequence,
     with_normal,
 )
+from evaluation.off_policy.resampling import BLOCK, resampled_means
 from evaluation.off_policy.reward_model import fit_reward
 from evaluation.off_policy.rounds import condense
 from evaluation.off_policy.slope import limits_to_try, tune
@@ -27,11 +29,36 @@ BOUNDS = Bounds(0.0, 1.0, 20.0)
 
 
 def test_the_normal_limits_are_those_of_a_t_test_on_policy() -> None:
-    case = draw_case(300, 0)
+    """Rewards of two values are less spread out than Gaussian ones: no degree of freedom is taken from them."""
+    case = draw_case(300, 0, binary=True)
     rounds = condense(case.log, np.asarray(case.log.behavior))
     lo, hi = stats.ttest_1samp(case.log.reward, 0).confidence_interval(0.95)
     found = with_normal(ips(rounds), rounds)
     assert (found.lo, found.hi) == (pytest.approx(lo), pytest.approx(hi))
+
+
+def test_the_degrees_of_freedom_are_those_of_the_sample_variance() -> None:
+    """Gamma values of shape a have m4 / m2^2 = 3 + 6 / a, so f = 2 n / (2 + 6 / a) in long samples."""
+    rng = np.random.default_rng(8)
+    values = rng.gamma(0.5, size=400_000) - 0.5
+    assert degrees_of_freedom(values) == pytest.approx(2 * 400_000 / 14, rel=0.05)
+    spread = np.array([(rng.gamma(0.5, size=200)).var(ddof=1) for _ in range(20_000)])
+    matched = 2 * spread.mean() ** 2 / spread.var()
+    assert matched == pytest.approx(2 * 200 / 14, rel=0.1)
+    assert degrees_of_freedom(np.tile([1.0, -1.0], 50)) == 99 == degrees_of_freedom(np.zeros(100))
+
+
+def test_rows_are_drawn_anew_block_by_block_as_often_as_at_once() -> None:
+    rng = np.random.default_rng(9)
+    columns = [rng.normal(size=BLOCK + 4000), rng.exponential(size=BLOCK + 4000)]
+    mean, square = resampled_means(columns, 0, 2000)
+    for number, column in enumerate(columns):
+        for found, of in ((mean, column), (square, column**2)):
+            error = of.std() / np.sqrt(len(of))
+            assert abs(found[:, number].mean() - of.mean()) < 5 * error / np.sqrt(2000)
+            assert found[:, number].std() == pytest.approx(error, rel=5 / np.sqrt(2 * 2000))
+    ones, _ = resampled_means([np.ones(BLOCK + 1)], 1, 100)
+    assert np.array_equal(ones, np.ones((100, 1)))  # n draws each
 
 
 def test_a_bias_widens_the_limits_to_those_of_the_folded_normal() -> None:
