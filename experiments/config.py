@@ -12,6 +12,7 @@ from agents.registry import AGENTS
 from campaigns.errors import InputError
 from campaigns.rules import Rules
 from evaluation.budget import BudgetMode
+from evaluation.fairness.settings import FairnessConfig
 from evaluation.warrant import WarrantConfig
 from experiments.abtest.settings import AbConfig
 from experiments.publishing import PublishConfig
@@ -110,6 +111,7 @@ class ExportConfig:
     override_fidelity: str = ""
     """Why a policy is published although its market does not behave like the customers; kept in its manifest."""
     arms: ArmsConfig = field(default_factory=ArmsConfig)  # who is compared with whom
+    fairness: FairnessConfig = field(default_factory=FairnessConfig)  # what decisions are held against
     owner: str = "whoever ran the export"  # answers for the policy; stands in its model card
 
     def __post_init__(self) -> None:

@@ -47,6 +47,9 @@ class Deployment:
         shop: What all customers share.
         gains: What every offer brings.
         customers: Who was decided for, as a scorer takes them.
+        drawn: What was drawn for them.
+        spent: Expected promo and contact cost of it by its chances [currency], shape (n,).
+        held_out: What the policy brings on the held-out market.
     """
 
     decisions: pd.DataFrame
@@ -55,6 +58,9 @@ class Deployment:
     shop: Shop
     gains: GainModel
     customers: Customers
+    drawn: Drawn
+    spent: NDArray[np.float64]
+    held_out: Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +94,18 @@ def deploy(
     gains = model.to(device).score(features)
     known = _rule_features(profiles)
     favoured = _favoured(drawn, where, gains, sight.mask, known, trial.floor)
-    segments = _stand_for(AtPrice(policy, limit.price), favoured, where, stand)
+    beside = AtPrice(policy, limit.price)
+    held_out = play(policy, limit.price, stand.held_out)
+    segments = _stand_for(beside, favoured, where, stand, held_out)
     shop = Shop(catalog, trial, segments, basket_thirds(profiles))
     expected = _in_numbers(gains.of(torch.from_numpy(drawn.offer).to(device)))
     blocked = _blocked(where, sight)
     decisions = decision_rows(shop, profiles, drawn, expected, blocked)
     cost = gains.cost.double().cpu().numpy()
     customers = Customers(profiles, features.cpu().numpy(), sight.mask.cpu().numpy(), blocked)
-    return Deployment(decisions, segments, arm_rows(drawn, limit, where, trial, cost), shop, model, customers)
+    arms = arm_rows(drawn, limit, where, trial, cost)
+    spent = (drawn.weights * np.where(sight.mask.cpu().numpy(), cost, 0.0)).sum(axis=1)
+    return Deployment(decisions, segments, arms, shop, model, customers, drawn, spent, held_out)
 
 
 def _in_numbers(values: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
@@ -124,10 +134,10 @@ def _favoured(drawn: Drawn, where: Play, gains: Gains, mask: Tensor, known: pd.D
     return Decisions(known, drawn.wanted, gain, np.where(allowed, cost, 0.0), lo, floor=floor)
 
 
-def _stand_for(beside: AtPrice, decisions: Decisions, where: Play, stand: Stand) -> Segments:
+def _stand_for(beside: AtPrice, decisions: Decisions, where: Play, stand: Stand, away: Result) -> Segments:
     """Grow rules until they keep enough of the policy's uplift on the held-out market."""
     catalog, here = where.market.catalog, replace(where, worlds=COST_WORLDS)
-    at_home, away = (play(beside.policy, beside.price, market) for market in (here, stand.held_out))
+    at_home = play(beside.policy, beside.price, here)
 
     def judge(segments: Segments, market: Play, theirs: Result) -> HeldOut:
         rulings = [

@@ -29,6 +29,7 @@ from experiments.drawing import Limit, Trial
 from experiments.effects import effects_note, read_priors
 from experiments.evaluate import held_out_play, load_policies, read_evaluation
 from experiments.explaining import Known, explain_customers, measure_drivers
+from experiments.fairness import Brought, Decided, Decider, judge_fairness
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
 from experiments.headline import distilled, headline
@@ -41,7 +42,8 @@ from experiments.runs import MANIFEST, require_same_inputs, require_settings
 from experiments.scoring.scorer import Parts, leave_scorer
 from experiments.sections import read_sections
 from experiments.train import Trained
-from history.artifacts import hash_file, hash_value, read_json
+from history.artifacts import hash_file, hash_value, read_json, write_json
+from history.prepare import load_customers
 from history.quality import Quality
 from history.sources import CompleteJourney
 from history.splits import Split
@@ -50,7 +52,7 @@ from serving.by_budget import budget_rows
 from serving.publishing import publish
 from serving.report import write_report
 from serving.report_data import ReportData
-from serving.sections import drivers
+from serving.sections import drivers, fairness
 from serving.table import PolicyTable, customer_rows
 from simulators.market import promoted_at
 from simulators.profiles.table import profile_customers
@@ -142,11 +144,33 @@ def run_export(config: Config) -> Path:
     weeks = where.market.horizon.campaign_weeks
     parts = Parts(deployed.shop, chosen.policy, limit, weeks, deployed.gains, layout, manifest)
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
-    report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest)
+    fair = judge_fairness(
+        load_customers(folder / "prepare"),
+        _decided(deployed, start),
+        _brought(config, history, deployed),
+        Decider(chosen.policy, known.context, layout, deployed.segments),
+        config.export.fairness,
+    )
+    write_json(of_budget(config, "fairness.json"), fair)
+    report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest, fair)
     write_report(report, page)
     print(_summary(config, chosen, priced, rows, deployed))
     print(f"export: wrote {policy} and {page}")
     return policy
+
+
+def _decided(deployed: Deployment, start: Start) -> Decided:
+    """Return what the policy decided for those whom it decides for."""
+    mine = np.flatnonzero(deployed.drawn.arm == list(Arm).index(Arm.OPTIMISED))
+    return Decided(start.customer.numpy()[mine], deployed.drawn.weights[mine], deployed.spent[mine])
+
+
+def _brought(config: Config, history: PreparedHistory, deployed: Deployment) -> Brought:
+    """Return what the policy brings each held-out customer and campaign week."""
+    split = history.splits.test
+    first = range(split.weeks.start, split.weeks.start + 1)
+    customer = starting_states(history.panel, split, first, config.market).customer.numpy()
+    return Brought(customer, deployed.held_out.uplift / config.market.horizon.campaign_weeks)
 
 
 def _trial(config: Config, policies: dict[str, list[Trained]], day: date) -> Trial:
@@ -257,6 +281,7 @@ def _origin(config: Config) -> str:
 def _report(
     config: Config, history: PreparedHistory, evaluation: dict[str, Any], chosen: Trained, priced: Priced,
     profiles: pd.DataFrame, rows: pd.DataFrame, deployed: Deployment, manifest: dict[str, Any],
+    fair: dict[str, Any],
 ) -> ReportData:  # fmt: skip
     optimised = rows[rows["arm"] == Arm.OPTIMISED.value].reset_index(drop=True)
     budget = {"per_customer_week_usd": config.budget.per_customer_week, "price": priced.price,
@@ -281,6 +306,7 @@ def _report(
             "notes": [*history.quality.notes, *_notes(config, evaluation, manifest["budget"])],
             "sections": (
                 drivers.section(manifest["drivers"], history.quality.currency),
+                fairness.section(fair, history.quality.currency),
                 *read_sections(run_folder(config), history.quality.currency),
             ),
         }
