@@ -14,7 +14,16 @@ from campaigns.decision import Context
 from campaigns.offers import Catalog
 from evaluation.estimate import Z95
 from evaluation.explaining.drivers import compare
-from evaluation.explaining.flips import CONTACTS, NONE, WEEKS, Flips, Permitted, flip_policy, flip_rules
+from evaluation.explaining.flips import (
+    CONTACTS,
+    NONE,
+    WEEKS,
+    Flips,
+    Permitted,
+    contact_cap_ends,
+    flip_policy,
+    flip_rules,
+)
 from evaluation.explaining.numbers import WHOLE, Numbers
 from evaluation.explaining.players import PLAYERS, Table, take
 from evaluation.explaining.rule_shapley import RuleGame
@@ -253,14 +262,12 @@ def _budget_columns(offers: NDArray[np.int64], catalog: Catalog) -> dict[str, An
 
 
 def _ends_in(known: Known, bound: "pd.Series[str]") -> NDArray[np.float64]:
-    """Return in how many weeks a reached contact cap ends without a further contact, NaN where that binds nobody."""
-    rules, contacts = known.where.market.rules, known.state.customer.recent_contacts
-    window = rules.contact_window_weeks
-    counted = contacts[:, :window].cumsum(dim=1).flip(1)  # what is still in the window after 0, 1, 2, ... weeks
-    after = torch.cat([counted, torch.zeros_like(counted[:, :1])], dim=1)
-    weeks = (after < rules.contact_cap).to(torch.int64).argmax(dim=1).double().cpu().numpy()
+    """Return in how many weeks what bound the decision ends, NaN where that cannot be told or nothing did."""
+    rules = known.where.market.rules
+    contacts = known.state.customer.recent_contacts[:, : rules.contact_window_weeks]
+    until = contact_cap_ends(contacts, rules.contact_cap).double().cpu().numpy()
     alone = known.where.market.shops == 1  # else the cap counts what came from other shops too
-    found = np.where((bound == Bound.CONTACT_CAP.value) & (weeks > 0) & alone, weeks, np.nan)
+    found = np.where((bound == Bound.CONTACT_CAP.value) & (until > 0) & alone, until, np.nan)
     least = min(offer.min_weeks_since_visit for offer in known.catalog.offers[1:])
     away = least - known.numbers[WEEKS].cpu().numpy()
     return np.where((bound == Bound.NOT_ELIGIBLE.value) & (away > 0), away, found)
