@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from agents.kernels import quick_linear
 from agents.regression import Statistics
 from agents.shared import ALIKE, Coefficients, SharedRidge, residual_square
 
 WARY = 10.0
 """Weight of the prior residual covariance, in decisions."""
-BLOCK = 256
+BLOCK = 128
 """Contexts scored at a time: their products with all offers' factors stay in the second-level cache."""
 
 
@@ -55,7 +56,7 @@ class Posterior:
     def leverage(self, x: Tensor) -> Tensor:
         """Return x'A^-1 x for every offer's precision A, shape (n, n_actions)."""
         shape = (-1, self.mean.shape[1], x.shape[1])
-        parts = [linear(rows, self.root).view(shape).square_().sum(dim=2) for rows in torch.split(x, BLOCK)]
+        parts = [quick_linear(rows, self.root).view(shape).square_().sum(dim=2) for rows in torch.split(x, BLOCK)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

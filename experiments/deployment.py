@@ -1,6 +1,6 @@
 """What the chosen policy does to every customer of the shop, from the end of the data on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from evaluation.budget import DEAREST
 from evaluation.estimate import middle_95
 from evaluation.gain_fitting import fit_gains, sample_of
 from evaluation.gains import GainModel, Gains
-from evaluation.rollout import AtPrice, Play, expected_gain, play
+from evaluation.rollout import AtPrice, Play, Result, expected_gain, play
 from evaluation.ruling import Ruling, judge_rules
 from experiments.drawing import Drawn, Limit, Trial, arm_rows, draw_offers
 from experiments.rows import Shop, decision_rows
@@ -31,6 +31,8 @@ FOLLOWED_WEEKS = 6
 """Weeks for which the consequences of one offer are followed; then the terminal value is added."""
 PRICE_STEPS = 8
 """Bisections of the budget price of the rules."""
+COST_WORLDS = 4
+"""Copies of the customers in which rules and policy are played for what they cost."""
 RULE_FEATURES = ("weeks_since_visit", "visits_per_week", "promo_share", "promoted_share", "contacts_8w")
 
 
@@ -85,7 +87,8 @@ def deploy(
     features = where.observer.observe(where.market, state, sight, torch.zeros(n, device=device)).features
     gains = model.to(device).score(features)
     known = _rule_features(profiles)
-    segments = _stand_for(policy, limit, _favoured(drawn, where, gains, sight.mask, known, trial.floor), catalog, stand)
+    favoured = _favoured(drawn, where, gains, sight.mask, known, trial.floor)
+    segments = _stand_for(AtPrice(policy, limit.price), favoured, where, stand)
     shop = Shop(catalog, trial, segments, basket_thirds(profiles))
     expected = _in_numbers(gains.of(torch.from_numpy(drawn.offer).to(device)))
     blocked = _blocked(where, sight)
@@ -121,32 +124,51 @@ def _favoured(drawn: Drawn, where: Play, gains: Gains, mask: Tensor, known: pd.D
     return Decisions(known, drawn.wanted, gain, np.where(allowed, cost, 0.0), lo, floor=floor)
 
 
-def _stand_for(policy: TrainedPolicy, limit: Limit, decisions: Decisions, catalog: Catalog, stand: Stand) -> Segments:
+def _stand_for(beside: AtPrice, decisions: Decisions, where: Play, stand: Stand) -> Segments:
     """Grow rules until they keep enough of the policy's uplift on the held-out market."""
-    beside = AtPrice(policy, limit.price)
-    theirs = play(policy, limit.price, stand.held_out)
+    catalog, here = where.market.catalog, replace(where, worlds=COST_WORLDS)
+    at_home, away = (play(beside.policy, beside.price, market) for market in (here, stand.held_out))
 
-    def judge(segments: Segments) -> HeldOut:
+    def judge(segments: Segments, market: Play, theirs: Result) -> HeldOut:
         rulings = [
             Ruling({c.feature: (c.at_least, c.below) for c in rule.conditions}, catalog.index(rule.offer))
             for rule in segments.rules
         ]
-        return judge_rules(rulings, beside, stand.held_out, theirs)
+        return judge_rules(rulings, beside, market, theirs)
 
-    return grow(lambda leaves: _distill_within(decisions, catalog, leaves), judge, stand.rules)
+    def within(segments: Segments) -> bool:
+        played = judge(segments, here, at_home)
+        return played.cost <= played.policy_cost
+
+    return grow(
+        lambda leaves: _distill_within(decisions, catalog, leaves, within),
+        lambda segments: judge(segments, stand.held_out, away),
+        stand.rules,
+    )
 
 
-def _distill_within(decisions: Decisions, catalog: Catalog, rules: int) -> Segments:
-    """Distil at the lowest budget price at which the rules cost no more than the policy: they keep its budget too."""
-    best = distill(replace(decisions, price=0.0), catalog, max_leaves=rules, enough=None)
-    if best.cost <= best.policy_cost:
+def _distill_within(decisions: Decisions, catalog: Catalog, rules: int, within: Callable[[Segments], bool]) -> Segments:
+    """Distil at the lowest budget price at which the rules keep the policy's budget too.
+
+    Args:
+        decisions: What the policy decided.
+        catalog: The offers.
+        rules: Most leaves.
+        within: Whether rules cost no more than the policy, both of them played.
+    """
+
+    def at(price: float) -> Segments:
+        return distill(replace(decisions, price=price), catalog, max_leaves=rules, enough=None)
+
+    best = at(0.0)
+    if within(best):
         return best
     low, high = np.log(0.02), np.log(DEAREST)
-    best = distill(replace(decisions, price=DEAREST), catalog, max_leaves=rules, enough=None)
+    best = at(DEAREST)
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2
-        tried = distill(replace(decisions, price=float(np.exp(middle))), catalog, max_leaves=rules, enough=None)
-        if tried.cost <= tried.policy_cost:
+        tried = at(float(np.exp(middle)))
+        if within(tried):
             high, best = middle, tried
         else:
             low = middle

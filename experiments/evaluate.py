@@ -23,6 +23,7 @@ from envs.world import World
 from evaluation.estimate import estimate_mean
 from evaluation.response_fit import judge_groups, judge_predictions
 from evaluation.rollout import Play, Result, play
+from experiments import selecting
 from experiments.comparison import BASELINE, agent_row, at_margins, table_of, verdict
 from experiments.config import Config
 from experiments.effects import judge_effects, read_priors
@@ -74,7 +75,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     train_world = read_environment(folder / "fit" / "train", choose_device(config))
     trained = load_policies(folder, train_world)
     test = held_out_play(config, history, train_world)
-    agents = _compare(config, trained, test, train_world)
+    agents, selection = _compare(config, trained, test, train_world)
     learned = gather_learned(config, history, train_world.market.response)
     campaigns = predict_redemption(learned, history)
     response = _response(learned, history, campaigns)
@@ -94,6 +95,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
         for one in row["by_seed"]:
             note_held_out(folder / "train" / f"{row['agent']}-{one['seed']}" / "tensorboard", one["uplift"])
     write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, learned.response, config))
+    write_json(step.folder / selecting.FILE, selection)
     write_json(step.folder / "evaluation.json", evaluation)
     step.finish()
     print(table_of(agents))
@@ -130,28 +132,32 @@ def held_out_play(config: Config, history: PreparedHistory, seen: World) -> Play
     return Play(build_market(fitted, terms, device), seen.observer.to(device), start, config.evaluate.worlds, SEED)
 
 
-def _compare(config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World) -> list[dict[str, Any]]:
-    """Play every policy on the test market and, for the gap, where it was trained; best first."""
+def _compare(
+    config: Config, trained: dict[str, list[Trained]], test: Play, train_world: World
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Play every policy on the test market and where it was trained; return agents, best first, and the choice."""
     weeks = config.market.horizon.campaign_weeks
     at_home = _training_play(train_world, test)
     policies = [one.policy for group in trained.values() for one in group]
     away = _play_all(config, [(policy, 0.0, test) for policy in policies], "judge agents")
     home = _play_all(config, [(policy, 0.0, at_home) for policy in policies], "look for optimism")
     rows, first = [], 0
-    mean_uplift: dict[str, NDArray[np.float64]] = {}
+    held_out: dict[str, NDArray[np.float64]] = {}
+    learned_in: dict[str, NDArray[np.float64]] = {}
     for agent, group in trained.items():
         part = slice(first, first + len(group))
-        row = agent_row(agent, group, away[part], _mean_uplift(home[part]) / weeks, weeks, test)
+        held_out[agent], learned_in[agent] = (
+            np.stack([result.uplift for result in results[part]]) / weeks for results in (away, home)
+        )
+        row = agent_row(agent, group, away[part], float(learned_in[agent].mean()), weeks, test)
         rows.append({**row, "at_margin": at_margins(config.market.margin, row)})
-        mean_uplift[agent] = np.mean([result.uplift for result in away[part]], axis=0) / weeks
         first += len(group)
     for row in rows if BASELINE in trained else []:
-        row["over_baseline"] = estimate_mean(mean_uplift[row["agent"]] - mean_uplift[BASELINE]).to_dict()
-    return sorted(rows, key=lambda row: -row["uplift"]["value"])
-
-
-def _mean_uplift(results: list[Result]) -> float:
-    return float(np.mean([result.uplift.mean() for result in results]))
+        over = held_out[row["agent"]].mean(axis=0) - held_out[BASELINE].mean(axis=0)
+        row["over_baseline"] = estimate_mean(over).to_dict()
+    validation = {row["agent"]: row["validation"] for row in rows}
+    chosen = selecting.judge_selection(validation, learned_in, held_out, BASELINE)
+    return sorted(rows, key=lambda row: -row["uplift"]["value"]), chosen
 
 
 def _play_all(config: Config, jobs: Sequence[tuple[Policy[Tensor], float, Play]], label: str) -> list[Result]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agents.device_ppo import FIGURES, DevicePPO, Terms
 from agents.kernels import available, bf16_tanh_stack, fused_tanh_stack, fused_works, tanh_stack
-from agents.masked_policy import MaskedActorCritic, draw
+from agents.masked_policy import MaskedActorCritic
 from agents.ppo import Engine, PPOConfig
 from agents.rollout import Samples, minibatches
 from agents.tensor_env import NumpyBatch
@@ -201,15 +201,6 @@ def test_the_measured_kernel_is_written_down_and_an_impossible_one_is_refused() 
     assert policy.meta()["kernel"] in available(torch.device("cpu"))
     with pytest.raises(InputError, match=r"kernel is 'tf32', which cannot run here on cpu; expected auto or one of pl"):
         PPOConfig(steps=1, kernel="tf32").build().learn(make_world(20), 0, ExactMonitor())
-
-
-def test_drawn_actions_follow_their_distribution_and_never_leave_it() -> None:
-    torch.manual_seed(0)
-    dist = torch.tensor([[0.2, 0.0, 0.5, 0.3, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]]).repeat(50_000, 1)
-    action = draw(dist)
-    assert (dist.gather(1, action.unsqueeze(1)) > 0).all()
-    share = torch.bincount(action[::2], minlength=5) / 50_000
-    torch.testing.assert_close(share, dist[0], atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (9, 3), (2, 5), (1, 1)])

@@ -44,6 +44,20 @@ def test_the_area_is_that_of_a_two_step_curve() -> None:
     assert judged["qini"]["value"] == pytest.approx(0.25, abs=1e-9)
 
 
+def test_a_perfect_ordering_of_even_effects_and_its_reverse_have_the_areas_of_two_parabolas() -> None:
+    # Effects spread evenly over [-1, 1], best first: the gain of the first share s is s (1 - s), its area 1/6; the
+    # reverse is its mirror image. The mean effect is 0, so that both areas are also the Qini coefficients.
+    n = 4200
+    effect = 1.0 - 2.0 * (np.arange(n) + 0.5) / n
+    for predicted, area in ((effect, 1 / 6), (-effect, -1 / 6)):
+        judged = judge_ranking(Ranked(np.arange(n), predicted, effect), resamples=2)
+        assert judged is not None
+        trapezoids = 1 / (6 * 20**2)  # of a parabola with curvature 2 over 20 steps: what they cut off
+        expected = area - np.sign(area) * trapezoids * 1.0
+        assert judged["auuc"]["value"] == pytest.approx(expected, abs=1e-6)
+        assert judged["qini"]["value"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_rows_of_one_customer_count_as_one() -> None:
     twice = Ranked(np.tile(np.arange(1500), 4), np.tile(EFFECT, 4), np.tile(SCORE, 4))
     once, repeated = judge_ranking(GOOD), judge_ranking(twice)
