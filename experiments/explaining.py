@@ -133,7 +133,7 @@ def explain_customers(
     """
     catalog, rows = known.catalog, torch.arange(len(known.context.price), device=known.context.price.device)
     now, chance = _favoured(policy, known.context)
-    permitted = _permitted(known)
+    permitted = permitted_of(known)
     columns = {
         "customer_id": decisions["customer_id"].to_numpy(),
         "favoured": _names(catalog, now),
@@ -199,7 +199,7 @@ def _largest(parts: NDArray[np.float64], errors: NDArray[np.float64]) -> dict[st
     return columns
 
 
-def _permitted(known: Known) -> Permitted:
+def permitted_of(known: Known) -> Permitted:
     """Return what customers may get, and what they might if they had stayed away and nobody had written to them."""
     market, customer = known.where.market, known.state.customer
     whole = market.rules.contact_window_weeks == CONTACT_WINDOW and market.shops == 1

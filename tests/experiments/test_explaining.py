@@ -1,6 +1,7 @@
 """An export says of every customer why, and what it says is true of the policy, the rules and the budgets."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 
 from agents.registry import restore
 from campaigns.decision import Context, ObservationLayout, OfferFeatures
+from campaigns.rules import Rules
 from evaluation.explaining.numbers import NUMBERS, WHOLE, Numbers
 from evaluation.rollout import Play
+from experiments.explaining import Known, permitted_of
 from experiments.scoring.customers import Customers, read_customers
 from history.artifacts import read_tensors
 from history.features import features
@@ -124,3 +127,27 @@ def test_a_number_that_is_put_in_is_the_one_that_the_policy_would_see() -> None:
         torch.testing.assert_close(numbers.put(context, name, values).features, context.features, atol=1e-4, rtol=1e-4)
     moved = numbers.put(context, "promo_share", torch.full((40,), 0.9, dtype=torch.float64))
     assert ((moved.features != context.features).sum(dim=1) <= 1).all()
+
+
+@pytest.mark.parametrize("window", [8, 4])
+def test_what_is_permitted_at_a_customers_own_numbers_is_what_the_market_allows(window: int) -> None:
+    plain = reference_market()
+    offers = tuple(replace(offer, min_weeks_since_visit=place) for place, offer in enumerate(plain.catalog.offers))
+    catalog = replace(plain.catalog, offers=offers)
+    market = replace(plain, catalog=catalog, columns=catalog.columns().to(torch.from_numpy), rules=Rules(2, window))
+    start = reference_pool(200, seed=9)
+    drawn = torch.rand(200, 8, generator=torch.Generator().manual_seed(1))
+    start = replace(start, recent_contacts=(drawn < 0.2).float())
+    where = Play(market, reference_world().observer, start, worlds=1, seed=1)
+    state = open_market(market, start, torch.zeros(200, dtype=torch.int64))
+    sight = look(market, state)
+    numbers = {"weeks_since_visit": start.weeks_since_visit.double(), "contacts_8w": start.recent_contacts.sum(dim=1)}
+    context = where.observer.observe(market, state, sight, torch.zeros(200))
+    permitted, rows = permitted_of(Known(where, state, sight, context, numbers)), torch.arange(200)
+    assert 0.05 < sight.mask[:, 1:].double().mean() < 0.9
+    for name, values in numbers.items():
+        assert permitted.when(name, values, numbers, rows).equal(sight.mask), name
+    away = replace(start, weeks_since_visit=torch.full((200,), 2.0))
+    then = look(market, replace(state, customer=away)).mask
+    assert permitted.when("weeks_since_visit", torch.full((200,), 2.0), numbers, rows).equal(then)
+    assert (permitted.contact_cap == 2) == (window == 8)
