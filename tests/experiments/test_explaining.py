@@ -15,7 +15,8 @@ from campaigns.decision import Context, ObservationLayout, OfferFeatures
 from campaigns.rules import Rules
 from evaluation.explaining.numbers import NUMBERS, WHOLE, Numbers
 from evaluation.rollout import Play
-from experiments.explaining import Known, permitted_of
+from experiments.explained_customers import permitted_of
+from experiments.explaining import Known
 from experiments.scoring.customers import Customers, read_customers
 from history.artifacts import read_tensors
 from history.features import features
