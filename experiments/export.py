@@ -28,7 +28,8 @@ from experiments.deployment import Deployment, Stand, deploy
 from experiments.drawing import Limit, Trial
 from experiments.effects import effects_note, read_priors
 from experiments.evaluate import held_out_play, load_policies, read_evaluation
-from experiments.explaining import Known, explain_customers, measure_drivers
+from experiments.explained_customers import explain_customers
+from experiments.explaining import Known, measure_drivers
 from experiments.fairness import Brought, Decided, Decider, judge_fairness
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms

@@ -162,6 +162,17 @@ def flip_policy(now: Tensor, favoured: Favoured, observed: Features, whole: Sequ
     return found
 
 
+def contact_cap_ends(contacts: Tensor, cap: int) -> Tensor:
+    """Return the weeks until the contact cap no longer binds if nothing is sent until then, 0 where it does not bind.
+
+    Args:
+        contacts: Of each week of the window, the newest first, shape (n, weeks).
+        cap: Contacts within the window from which there is no offer; 0 ends never, and 0 is returned.
+    """
+    counted = torch.cat([torch.zeros_like(contacts[:, :1]), contacts.cumsum(dim=1)], dim=1).flip(1)
+    return (counted < cap).to(torch.int64).argmax(dim=1)
+
+
 def _readable(value: float, whole: bool) -> float:
     """Return a number as people would say it, so that what is told is what was tried: whole, or two digits."""
     return float(round(value)) if whole else float(f"{value:.2g}")

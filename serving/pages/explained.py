@@ -20,6 +20,10 @@ _AVERAGED: Final = re.compile(r"(?P<stem>visit_rate|spend)_(?P<weeks>\d+)w")
 _MONEY: Final = ("spend", "spend_per_active_week")
 _PARTS: Final = (*SHARES, "visit_rate", "exposure")
 """Numbers that are shares of 1."""
+_ENDING: Final = ("contact_cap", "not_eligible")
+"""What may leave a customer without an offer and is known to end."""
+_BINDING: Final = (*_ENDING, "unreachable", "live_offer", "margin_floor", "stock")
+"""What may leave a customer without an offer before any is chosen."""
 _FIXED: Final = ("promoted_share",)
 """What does not change within a campaign."""
 _SLOW: Final = re.compile(
@@ -116,9 +120,9 @@ def _changes(
         told.append(words("explained.arm", arm=words.of("arm", person.arm)))
     elif person.bound == "draw":
         told.append(words("explained.draw"))
-    if found.ends_in_weeks is not None:
+    if found.ends_in_weeks is not None and person.bound in _ENDING:
         told.append(words.count(f"explained.ends.{person.bound}", found.ends_in_weeks))
-    elif person.bound in ("contact_cap", "not_eligible", "margin_floor"):
+    elif person.bound in _BINDING:
         told.append(words("explained.bound", why=words.of("bound", person.bound)))
     if person.arm == "optimised":
         told.append(_budget(found, person, manifest, labels, words))

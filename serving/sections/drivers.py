@@ -48,7 +48,7 @@ def section(data: Mapping[str, Any], currency: str) -> Section:
 def verdict(found: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     """Say whether rules and policy lean on the same, for one outcome."""
     ours, theirs = (listed([NAMES[name].lower() for name in found[side]]) for side in ("policy_leads", "rules_leads"))
-    approximate = f"read the rules as an approximation, which decides alike for {percent(data['agreement'])}"
+    approximate = f"read the rules as an approximation that decides as the policy does for {percent(data['agreement'])}"
     shared = "" if found["shared"] is None else f"{percent(found['shared']['value'])} of what they lean on is common"
     match found["kind"]:
         case "nothing" if not ours and not theirs:
@@ -139,7 +139,7 @@ def _chart(name: str, found: Mapping[str, Any], unit: str, digits: int) -> Chart
             )  # fmt: skip
         ax.set_yticks(range(len(order)), [NAMES[one] for one in order])
         ax.tick_params(axis="y", length=0)
-        ax.set_xlabel(f"mean change of the {unit}, 95 % interval")
+        ax.set_xlabel(f"mean change of {unit}, 95 % interval")
         ax.set_xlim(left=0)
         ax.grid(axis="x")
         handles, labels = ax.get_legend_handles_labels()

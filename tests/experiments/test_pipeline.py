@@ -28,6 +28,7 @@ FILES = {
     "policy.sqlite",
     "policy_by_segment.csv",
     "policy_by_budget.parquet",
+    "explanations.sqlite",
     "manifest.json",
 }
 

@@ -40,8 +40,8 @@ def data(**outcomes: dict[str, Any]) -> dict[str, Any]:
         (
             outcome("agree in part"),
             "agree in part: they lean most on spend and basket, but promotion habit is 25 % of what moves the policy, "
-            "0 % of what moves the rules; 70 % of what they lean on is common, read the rules as an approximation, "
-            "which decides alike for 83 %",
+            "0 % of what moves the rules; 70 % of what they lean on is common, read the rules as an approximation "
+            "that decides as the policy does for 83 %",
         ),
         (
             outcome("disagree", rules_leads=["taste"]),

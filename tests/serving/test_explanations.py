@@ -26,6 +26,7 @@ from serving.explanations import (
 )
 from serving.publishing import FILES, publish, read_policy
 from serving.table import PolicyTable
+from tests.serving.signing import ANA, export, open_store
 
 NOTHING = {
     "chance": 1.0, "typical": 0.4, "rule_feature": "", "rule_offer": "", "policy_feature": "", "policy_offer": "",
@@ -173,3 +174,17 @@ def test_ids_that_trip_programs_come_through(tmp_path: Path, build: Callable[...
     write_explanations(tmp_path / EXPLANATIONS, rows, 3)
     assert read_explanations(tmp_path / EXPLANATIONS)["customer_id"].tolist() == ids
     assert all(read_one(tmp_path / EXPLANATIONS, one) is not None for one in ids[:5])
+
+
+def test_a_signed_version_has_them_too_and_is_refused_once_they_are_changed(
+    explained: PolicyTable, tmp_path: Path
+) -> None:
+    store = open_store(tmp_path)
+    release = store.publish(export(explained, tmp_path / "policy"), ANA)
+    assert read_one(release.folder / EXPLANATIONS, "0000") is not None and store.current().version == 1
+    release.folder.chmod(0o755)
+    (release.folder / EXPLANATIONS).chmod(0o644)
+    with (release.folder / EXPLANATIONS).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(InputError, match=r"explanations\.sqlite: its bytes are not those that were signed"):
+        open_store(tmp_path).current()

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from evaluation.explaining.flips import NONE, Flips, Permitted, flip_policy, flip_rules
+from evaluation.explaining.flips import NONE, Flips, Permitted, contact_cap_ends, flip_policy, flip_rules
 from evaluation.explaining.rule_shapley import Features, decide
 from evaluation.ruling import Ruling
 
@@ -147,3 +147,17 @@ def test_customers_in_another_order_are_told_the_same(order_seed: int) -> None:
     found = flip_rules(RULES, features, everything(60))
     turned = flip_rules(RULES, {name: values[order] for name, values in features.items()}, everything(60))
     assert turned.offer.equal(found.offer[order]) and turned.feature.equal(found.feature[order])
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**31), cap=st.integers(1, 4))
+def test_the_contact_cap_ends_in_the_week_in_which_enough_contacts_have_left_the_window(seed: int, cap: int) -> None:
+    contacts = torch.randint(0, 2, (40, 8), generator=torch.Generator().manual_seed(seed)).float()
+    told = contact_cap_ends(contacts, cap)
+    later, first = contacts, torch.full((40,), -1)
+    for week in range(9):
+        free = (later.sum(dim=1) < cap) & (first < 0)
+        first = torch.where(free, week, first)
+        later = torch.cat([torch.zeros(40, 1), later[:, :-1]], dim=1)
+    assert told.equal(first)
+    assert (contact_cap_ends(contacts, 0) == 0).all()
