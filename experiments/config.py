@@ -13,6 +13,7 @@ from campaigns.errors import InputError
 from campaigns.rules import Rules
 from evaluation.budget import BudgetMode
 from evaluation.warrant import WarrantConfig
+from experiments.abtest.settings import AbConfig
 from experiments.publishing import PublishConfig
 from experiments.scoring.settings import ScoreConfig
 from experiments.serving import ServeConfig
@@ -322,6 +323,7 @@ class Config:
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     delays: Any = MISSING
     off_policy: OffPolicyConfig = field(default_factory=OffPolicyConfig)
+    ab: AbConfig = field(default_factory=AbConfig)
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -60,7 +60,7 @@ SEED = 30_011
 BUDGET_WORLDS = 6
 """Copies of the customers in which the budget price is sought."""
 BESIDE = frozenset(
-    {"runs", "publish", "hand_over", "serve", "score", "tune", "benchmark", "recovery", "delays", "off_policy"}
+    {"runs", "publish", "hand_over", "serve", "score", "tune", "benchmark", "recovery", "delays", "off_policy", "ab"}
 )
 """Settings of where a run lies and of other verbs: they have no part in the table."""
 SIMULATED = (

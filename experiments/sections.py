@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from history.artifacts import read_json
 from serving.section import Section
-from serving.sections import customers, effects, feedback, fidelity, recommender, selection, warrant
+from serving.sections import ab, customers, effects, feedback, fidelity, recommender, selection, warrant
 
 Show = Callable[[Mapping[str, Any], str], Section]
 """Turns what a part wrote, and the currency, into its section."""
@@ -20,6 +20,7 @@ SECTIONS: Final[Mapping[str, Show]] = {
     "evaluate/fidelity.json": fidelity.section,
     "evaluate/selection.json": selection.section,
     "warrant/warrant.json": warrant.section,
+    "ab/ab.json": ab.section,
 }
 """By file within a run, in the order of the page."""
 
