@@ -97,7 +97,7 @@ def test_a_table_of_many_customers_says_which_files_it_has_not(
     assert not any((folder / name).exists() for name in told(folder)["absent"])
     release = open_store(tmp_path / "store").publish(folder, ANA)
     assert release.version == 1
-    with pytest.raises(InputError, match=r"policy.sqlite: no such file"):
+    with pytest.raises(InputError, match=r"policy.sqlite: cannot be read"):
         Table.open(release.folder, release.manifest, verified=True)
 
 
