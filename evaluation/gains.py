@@ -7,7 +7,7 @@ by the delta method: the polynomial's coefficients move with the draw of the eff
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from campaigns.decision import SAVING, ObservationLayout
 from campaigns.errors import InputError
+from campaigns.offers import Catalog
 from evaluation.estimate import Z95
 
 CLIP: Final = 4.0
@@ -37,6 +38,11 @@ class Gains:
     cost: Tensor
     uplift_sd: Tensor
     cost_sd: Tensor
+
+    def within(self, catalog: Catalog) -> "Gains":
+        """Return the same, no cost above what its offer can cost at worst, which a polynomial does not know."""
+        worst = [one.worst_cents / 100 for one in catalog.offers]
+        return replace(self, cost=self.cost.minimum(torch.tensor(worst, device=self.cost.device)))
 
     def of(self, offer: Tensor) -> dict[str, Tensor]:
         """Return uplift and cost of one offer to each customer with their 95 % intervals, each shape (n,).

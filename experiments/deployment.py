@@ -91,7 +91,7 @@ def deploy(
     drawn = draw_offers(policy, limit, where, (state, sight), trial, profiles["customer_id"].tolist())
     model = fit_gains(where, FOLLOWED_WEEKS)
     features = where.observer.observe(where.market, state, sight, torch.zeros(n, device=device)).features
-    gains = model.to(device).score(features)
+    gains = model.to(device).score(features).within(catalog)
     known = _rule_features(profiles)
     favoured = _favoured(drawn, where, gains, sight.mask, known, trial.floor)
     beside = AtPrice(policy, limit.price)

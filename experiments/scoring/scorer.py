@@ -80,7 +80,7 @@ class Scorer(Parts):
         ids = customers.profiles["customer_id"].tolist()
         with torch.no_grad():
             asked = ask(self.policy, self.shop.trial, self.shop.catalog, context, ids)
-            return asked, self.gains.score(features)
+            return asked, self.gains.score(features).within(self.shop.catalog)
 
     def rows(self, lots: Lots, drawn: Drawn) -> pd.DataFrame:
         """Return customers' rows of the policy table."""

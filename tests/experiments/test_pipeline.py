@@ -21,6 +21,7 @@ from tests.experiments.fabricated_shop import CUSTOMERS
 
 pytestmark = pytest.mark.xdist_group("tiny_run")
 FILES = {
+    "explanations.sqlite",
     "policy_by_customer.parquet",
     "policy_by_customer.csv",
     "policy_by_customer_spreadsheet.csv",

@@ -12,9 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from campaigns.errors import InputError
 from evaluation.budget import BudgetMode
+from evaluation.gains import GainModel
 from experiments.scoring.customers import write_customers
 from experiments.scoring.scorer import SETTINGS, read_scorer
 from experiments.scoring.settings import Engine, ScoreConfig
@@ -91,6 +93,20 @@ def test_the_table_is_published_as_it_is(whole: tuple[Path, dict[str, Any]], tmp
     assert release.version == 1
     assert {**release.manifest, "table_version": 1} == read_json(out / MANIFEST)
     assert open_store(tmp_path / "store").current().manifest == release.manifest
+
+
+def test_no_offer_is_expected_to_cost_more_than_it_can(tmp_path: Path) -> None:
+    parts = fabricate_parts()
+    tensors = parts.gains.tensors()
+    tensors["coefficients"] = tensors["coefficients"].clone()
+    tensors["coefficients"][:, 0, 1] += 2.0  # the polynomial says 2 USD more of every offer, and is sure of it
+    tensors["error"] = torch.full_like(tensors["error"], 1e-3)
+    fabricate(tmp_path, 300, 300, replace(parts, gains=GainModel(parts.layout, tensors, parts.gains.meta())))
+    table = rows(tmp_path / "out", score(tmp_path, tmp_path / "out"))
+    worst = table["offer"].map({offer.name: offer.worst_cents / 100 for offer in parts.shop.catalog.offers})
+    assert (table["expected_cost_usd"] <= worst + 1e-6).all()
+    assert (table["expected_cost_usd"] == worst).any()
+    assert open_store(tmp_path / "store").publish(tmp_path / "out", ANA).version == 1
 
 
 def test_the_jobs_of_an_array_give_the_same_bytes(

@@ -97,7 +97,7 @@ def test_a_table_of_many_customers_says_which_files_it_has_not(
     assert not any((folder / name).exists() for name in told(folder)["absent"])
     release = open_store(tmp_path / "store").publish(folder, ANA)
     assert release.version == 1
-    with pytest.raises(InputError, match=r"policy.sqlite: no such file"):
+    with pytest.raises(InputError, match=r"policy.sqlite: cannot be read"):
         Table.open(release.folder, release.manifest, verified=True)
 
 
@@ -295,3 +295,14 @@ def test_parts_are_compared_some_rows_at_a_time(
     assert max(len(piece) for piece in read) <= 7
     diff = compare(Side.read(both[1], told(both[1])), Side.of(versions[1][0], versions[0]), (1, 2))
     assert (diff.customers, diff.changed, diff.added, diff.removed) == (300, 0, 0, 0)
+
+
+def test_a_publisher_holds_some_rows_at_a_time(
+    both: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = in_parts.check_customers
+    monkeypatch.setattr(in_parts, "BATCH", 16)
+    monkeypatch.setattr(in_parts, "check_customers", lambda rows, *rest: (seen.append(len(rows)), real(rows, *rest)))
+    open_store(tmp_path / "store").publish(both[1], ANA)
+    assert sum(seen) == 300 and max(seen) == 16
