@@ -29,7 +29,6 @@ FILES = {
     "policy.sqlite",
     "policy_by_segment.csv",
     "policy_by_budget.parquet",
-    "explanations.sqlite",
     "manifest.json",
 }
 
