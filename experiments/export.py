@@ -30,7 +30,7 @@ from experiments.effects import effects_note, read_priors
 from experiments.evaluate import held_out_play, load_policies, read_evaluation
 from experiments.explained_customers import explain_customers
 from experiments.explaining import Known, measure_drivers
-from experiments.fairness import Brought, Decided, Decider, judge_fairness
+from experiments.fairness import Decider, brought_to, decided_by, judge_fairness
 from experiments.fidelity import pass_gate, read_fidelity
 from experiments.fit import fit_step, market_terms
 from experiments.headline import distilled, headline
@@ -147,8 +147,8 @@ def run_export(config: Config) -> Path:
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
     fair = judge_fairness(
         load_customers(folder / "prepare"),
-        _decided(deployed, start),
-        _brought(config, history, deployed),
+        decided_by(deployed, start),
+        brought_to(config, history, deployed),
         Decider(chosen.policy, known.context, layout, deployed.segments),
         config.export.fairness,
     )
@@ -158,20 +158,6 @@ def run_export(config: Config) -> Path:
     print(_summary(config, chosen, priced, rows, deployed))
     print(f"export: wrote {policy} and {page}")
     return policy
-
-
-def _decided(deployed: Deployment, start: Start) -> Decided:
-    """Return what the policy decided for those whom it decides for."""
-    mine = np.flatnonzero(deployed.drawn.arm == list(Arm).index(Arm.OPTIMISED))
-    return Decided(start.customer.numpy()[mine], deployed.drawn.weights[mine], deployed.spent[mine])
-
-
-def _brought(config: Config, history: PreparedHistory, deployed: Deployment) -> Brought:
-    """Return what the policy brings each held-out customer and campaign week."""
-    split = history.splits.test
-    first = range(split.weeks.start, split.weeks.start + 1)
-    customer = starting_states(history.panel, split, first, config.market).customer.numpy()
-    return Brought(customer, deployed.held_out.uplift / config.market.horizon.campaign_weeks)
 
 
 def _trial(config: Config, policies: dict[str, list[Trained]], day: date) -> Trial:

@@ -16,6 +16,10 @@ from evaluation.fairness.groups import Finding, Grouping, by_group, judge, toget
 from evaluation.fairness.proxy import told_by
 from evaluation.fairness.settings import FairnessConfig
 from evaluation.fairness.twins import twin_distances
+from experiments.config import Config
+from experiments.deployment import Deployment
+from experiments.history import PreparedHistory, Start, starting_states
+from serving.arms import Arm
 from serving.rules import Segments
 from simulators.profiles.demographics import IDENTITY
 
@@ -62,6 +66,20 @@ class Decider:
     context: Context[Tensor]
     layout: ObservationLayout
     segments: Segments
+
+
+def decided_by(deployed: Deployment, start: Start) -> Decided:
+    """Return what the policy decided for those whom it decides for."""
+    mine = np.flatnonzero(deployed.drawn.arm == list(Arm).index(Arm.OPTIMISED))
+    return Decided(start.customer.numpy()[mine], deployed.drawn.weights[mine], deployed.spent[mine])
+
+
+def brought_to(config: Config, history: PreparedHistory, deployed: Deployment) -> Brought:
+    """Return what the policy brings each held-out customer and campaign week."""
+    split = history.splits.test
+    first = range(split.weeks.start, split.weeks.start + 1)
+    customer = starting_states(history.panel, split, first, config.market).customer.numpy()
+    return Brought(customer, deployed.held_out.uplift / config.market.horizon.campaign_weeks)
 
 
 def judge_fairness(
