@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from tqdm import tqdm
 
-from experiments.benchmarks import job, predictions, scale, serving
+from experiments.benchmarks import job, off_policy, predictions, scale, serving
 from experiments.benchmarks.measured import Measured, describe_machine, write_table
 from experiments.config import BenchmarkSection, Config
 from experiments.fit import run_fit
@@ -26,6 +26,7 @@ SECTIONS: dict[BenchmarkSection, Section] = {
     BenchmarkSection.SCALE: scale.measure_scale,
     BenchmarkSection.BANDITS: bandits.compare,
     BenchmarkSection.SERVING: serving.measure_serving,
+    BenchmarkSection.OFF_POLICY: off_policy.measure_off_policy,
     BenchmarkSection.JOB: job.measure_whole_job,
 }
 """What can be measured, in this order; each takes the configuration and the number of rounds."""

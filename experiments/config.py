@@ -21,6 +21,7 @@ from experiments.serving import ServeConfig
 from history.sources import CompleteJourney, Tables
 from history.splits import SplitConfig
 from serving.arms import ArmsConfig
+from simulators.logged_rounds import MOST_WEEKS
 from simulators.profiles.grouping import CustomersConfig
 from simulators.synthetic.source import Synthetic
 from simulators.worlds import MarketConfig
@@ -94,11 +95,14 @@ class EvaluateConfig:
     validation_worlds: int = 4  # the same for each validation while an agent learns
     validation_prices: list[float] = field(default_factory=lambda: [0.0, 0.5, 2.0])
     fidelity_runs: int = 20
+    log_weeks: int = 4  # from a logged decision on, its own included, that an off-policy estimate credits it with
 
     def __post_init__(self) -> None:
         for name in ("worlds", "curve_worlds", "validation_worlds", "fidelity_runs"):
             if getattr(self, name) < 2:
                 raise InputError(f"evaluate.{name} is {getattr(self, name)}; expected at least 2")
+        if not 1 <= self.log_weeks <= MOST_WEEKS:
+            raise InputError(f"evaluate.log_weeks is {self.log_weeks}; expected 1 to {MOST_WEEKS}")
 
 
 @dataclass
@@ -198,6 +202,7 @@ class BenchmarkSection(Enum):
     SCALE = "scale"
     BANDITS = "bandits"
     SERVING = "serving"
+    OFF_POLICY = "off_policy"
     JOB = "job"  # the whole job anew, which takes as long as it takes
 
 

@@ -31,6 +31,8 @@ from experiments.fidelity import FILE, fidelity_line, measure_fidelity
 from experiments.fit import fit_categories, fit_step, market_terms
 from experiments.history import PreparedHistory, load_history, starting_states
 from experiments.judging import JudgedCampaigns, Learned, gather_learned, judge_spend, judge_visits, predict_redemption
+from experiments.logged_value import FILE as LOGGED
+from experiments.logged_value import beside_market, judge_on_log, log_line
 from experiments.main import choose_device, main, run_folder, set_up
 from experiments.monitor import note_held_out
 from experiments.recommendation import FOLDER, read_promoter
@@ -94,6 +96,8 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     for row in agents:
         for one in row["by_seed"]:
             note_held_out(folder / "train" / f"{row['agent']}-{one['seed']}" / "tensorboard", one["uplift"])
+    logged = judge_on_log(config, history, read_environment(folder / "fit" / "train", torch.device("cpu")), trained)
+    write_json(step.folder / LOGGED, beside_market(logged, agents))
     write_json(step.folder / "effects.json", judge_effects(folder / "prepare", history, learned.response, config))
     write_json(step.folder / selecting.FILE, selection)
     write_json(step.folder / "evaluation.json", evaluation)
@@ -101,6 +105,7 @@ def run_evaluate(config: Config) -> dict[str, Any]:
     print(table_of(agents))
     print(verdict(agents))
     print(fidelity_line(fidelity))
+    print(log_line(logged))
     return evaluation
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from history.artifacts import read_json
 from serving.section import Section
-from serving.sections import ab, customers, effects, feedback, fidelity, recommender, selection, warrant
+from serving.sections import ab, customers, effects, feedback, fidelity, off_policy, recommender, selection, warrant
 
 Show = Callable[[Mapping[str, Any], str], Section]
 """Turns what a part wrote, and the currency, into its section."""
@@ -16,6 +16,7 @@ SECTIONS: Final[Mapping[str, Show]] = {
     "fit/recommender/recommender.json": recommender.section,
     "fit/effects/effects.json": effects.section,
     "fit/feedback/feedback.json": feedback.section,
+    "evaluate/off_policy.json": off_policy.section,
     "evaluate/effects.json": effects.held_out_section,
     "evaluate/fidelity.json": fidelity.section,
     "evaluate/selection.json": selection.section,

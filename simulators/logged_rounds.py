@@ -37,8 +37,8 @@ class LoggedRounds:
         feature_names: Of the columns of `features`.
         features: What a policy would have seen, shape (n, n_features), float32.
         mask: Offers that the market's rules allow, shape (n, n_actions), bool.
-        action: The offer that was given, shape (n,), int64.
-        pscore: Its logged chance, shape (n,), float64.
+        action: The offer that was given, shape (n,), int64; of campaigns 1 where one began (`logged_campaigns`).
+        pscore: Its logged chance, shape (n,), float64; NaN where it is not known.
         customer: Position in the panel, shape (n,), int64.
         weeks: Weeks from the decision's own to the end of the split, shape (n,), int64.
         net, cost: Realised margin less cost, and promo and contact cost, of the first 1, 2, ... weeks, the decision's
@@ -61,6 +61,12 @@ class LoggedRounds:
     def n(self) -> int:
         return len(self.action)
 
+    def followed_for(self, weeks: int) -> "LoggedRounds":
+        """Return the decisions whose first `weeks` weeks all lie in the split."""
+        keep = self.weeks >= weeks
+        columns = ("features", "mask", "action", "pscore", "customer", "weeks", "net", "cost")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
+
     def credited(self, weeks: int, seed: int) -> LoggedFeedback:
         """Return the decisions whose first `weeks` weeks all lie in the split, each credited with what these brought.
 
@@ -72,20 +78,20 @@ class LoggedRounds:
             weeks: 1 to `MOST_WEEKS`.
             seed: Of the folds.
         """
-        keep = self.weeks >= weeks
-        outcome = np.stack([self.net[keep, weeks - 1], self.cost[keep, weeks - 1]], axis=1)
-        if keep.any():
-            seen, week = curved(self.features[keep].astype(np.float64)), dummies(self.weeks[keep])
-            x, fold = np.concatenate([seen, week], axis=1), fold_of(self.customer[keep], seed)
-            outcome = outcome - cross_fit(ridge(), x, outcome, fold, self.action[keep] == 0)
+        kept = self.followed_for(weeks)
+        outcome = np.stack([kept.net[:, weeks - 1], kept.cost[:, weeks - 1]], axis=1)
+        if kept.n:
+            seen, week = curved(kept.features.astype(np.float64)), dummies(kept.weeks)
+            x, fold = np.concatenate([seen, week], axis=1), fold_of(kept.customer, seed)
+            outcome = outcome - cross_fit(ridge(), x, outcome, fold, kept.action == 0)
         return LoggedFeedback(
-            feature_names=self.feature_names,
-            features=self.features[keep],
-            mask=self.mask[keep],
-            action=self.action[keep],
+            feature_names=kept.feature_names,
+            features=kept.features,
+            mask=kept.mask,
+            action=kept.action,
             reward=outcome[:, 0],
             cost=outcome[:, 1],
-            pscore=self.pscore[keep],
+            pscore=kept.pscore,
         )
 
 
@@ -113,7 +119,13 @@ def offers_of(decisions: pd.DataFrame, catalog: Catalog, file: str) -> Ints:
 
 
 def collect_rounds(
-    market: Market, observer: Observer, panel: Panel, split: Split, decisions: pd.DataFrame, offer: Ints
+    market: Market,
+    observer: Observer,
+    panel: Panel,
+    split: Split,
+    decisions: pd.DataFrame,
+    offer: Ints,
+    forbidden_too: bool = False,
 ) -> LoggedRounds:
     """Show the decisions of a split's customers and weeks as the market would.
 
@@ -123,11 +135,13 @@ def collect_rounds(
 
     Args:
         market: Whose catalog, rules, margins and features count; on the CPU.
-        observer: Of the policies that are to learn from it.
+        observer: Of the policies that are to learn from it, or to be judged by it.
         panel: All customers and weeks.
         split: Whose decisions, and of which weeks: nothing outside them is looked at but what came before.
-        decisions: As `history.decisions.read_decisions` returns them, with pscores.
+        decisions: As `history.decisions.read_decisions` returns them.
         offer: Place of each decision's offer in the catalog.
+        forbidden_too: Keep the decisions for an offer that today's rules forbid: who is judged by a log must meet all
+            of its contexts, whatever was drawn in them.
     """
     slot, customer = decisions["slot"].to_numpy(np.int64), decisions["customer"].to_numpy(np.int64)
     given = _spread(panel, slot, customer, offer)
@@ -138,13 +152,13 @@ def collect_rounds(
     busy = _busy(given, lives)[customer, slot]
     left_out = {"an earlier offer may still have lived": int((mine & busy).sum())}
     rows = np.flatnonzero(mine & ~busy)
-    features, mask = _seen(market, observer, panel, slot[rows], customer[rows])
-    choice, allowed = mask.sum(axis=1) > 1, mask[np.arange(len(rows)), offer[rows]]
+    features, mask = seen_before(market, observer, panel, slot[rows], customer[rows])
+    choice, allowed = mask.sum(axis=1) > 1, mask[np.arange(len(rows)), offer[rows]] | forbidden_too
     left_out["the rules of today allow no offer"] = int((~choice).sum())
     left_out["the rules of today forbid the offer"] = int((choice & ~allowed).sum())
     keep = choice & allowed
     rows = rows[keep]
-    net, cost = _outcomes(market, panel.events, given, slot[rows], customer[rows], split.weeks.stop)
+    net, cost = outcomes(market, panel.events, given, slot[rows], customer[rows], split.weeks.stop)
     return LoggedRounds(
         feature_names=observer.layout(market).feature_names,
         features=features[keep],
@@ -175,7 +189,7 @@ def _busy(given: Ints, lives: Ints) -> NDArray[np.bool_]:
     return busy
 
 
-def _seen(
+def seen_before(
     market: Market, observer: Observer, panel: Panel, slot: Ints, customer: Ints
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return features and mask before each decision; rows are sorted by week."""
@@ -199,10 +213,18 @@ def _seen(
     return features, mask
 
 
-def _outcomes(
+def outcomes(
     market: Market, events: WeeklyEvents, given: Ints, slot: Ints, customer: Ints, stop: int
 ) -> tuple[Floats, Floats]:
-    """Return net margin and cost of the first weeks from each decision on, summed up, each (n, MOST_WEEKS)."""
+    """Return net margin and cost of the first weeks from each decision on, summed up, each (n, MOST_WEEKS).
+
+    Args:
+        market: Whose margins and contact costs count.
+        events: Of all customers and weeks.
+        given: Offer given to each customer in each week, shape (n_customers, n_weeks).
+        slot, customer: Of each decision, shape (n,).
+        stop: Position of the first week that must not be seen.
+    """
     margin, contact = market.categories.margin.double().numpy(), market.columns.contact.numpy() / 100.0
     net, cost = (np.zeros((len(slot), MOST_WEEKS)) for _ in range(2))
     for later in range(MOST_WEEKS):

@@ -36,7 +36,8 @@ class Terms:
 
     @property
     def value(self) -> float:
-        plain = float(self.top.mean()) / (1.0 if self.below is None else float(self.below.mean()))
+        """The value; NaN where what stands below has mean 0, as if the policy never does what the log did."""
+        plain = float(self.top.mean()) / (1.0 if self.below is None else _or_nan(self.below))
         return plain + (0.0 if self.plus is None else float(self.plus.mean()))
 
     @property
@@ -47,9 +48,13 @@ class Terms:
         if self.below is None:
             found = self.top - self.top.mean()
         else:
-            below = self.below.mean()
+            below = _or_nan(self.below)
             found = (self.top - (self.top.mean() / below) * self.below) / below
         return np.asarray(found if self.plus is None else found + (self.plus - self.plus.mean()))
+
+
+def _or_nan(below: Floats) -> float:
+    return float(below.mean()) or float("nan")
 
 
 class Shrinking(StrEnum):

@@ -1,11 +1,13 @@
 """What is not logged: probabilities of the log's actions, and contexts in which to look for their lack."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from campaigns.errors import InputError
@@ -79,7 +81,8 @@ def estimate_propensity(action: Ints, features: NDArray[np.floating], n_actions:
         n_actions: Size of the catalog.
 
     Raises:
-        InputError: Features are misaligned or not finite, or the log took a single action.
+        InputError: Features are misaligned or not finite, the log took a single action, or the fit does not settle, as
+            where the features all but tell the action.
 
     Reference:
         Rosenbaum & Rubin, "The central role of the propensity score", Biometrika 70(1), 1983; its error: Newey &
@@ -94,7 +97,16 @@ def estimate_propensity(action: Ints, features: NDArray[np.floating], n_actions:
     spread = features.std(axis=0, dtype=np.float64)
     shift = features.mean(axis=0, dtype=np.float64)
     scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
-    model = LogisticRegression(C=1e6, tol=1e-8, max_iter=2000).fit((features - shift) * scale, action)
+    model = LogisticRegression(C=1e6, tol=1e-8, max_iter=2000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            model.fit((features - shift) * scale, action)
+        except ConvergenceWarning as unsettled:
+            raise InputError(
+                f"log: the probabilities of its actions cannot be estimated from {features.shape[1]} features of "
+                f"{len(action)} rounds, which all but tell the action; take a log with pscores, or fewer features"
+            ) from unsettled
     weights = np.concatenate([model.intercept_[:, None], model.coef_], axis=1).T
     if len(seen) == 2:  # one column of log odds against the first
         weights = np.concatenate([np.zeros_like(weights), weights], axis=1)
