@@ -186,7 +186,11 @@ def _verdict(rows: Sequence[Mapping[str, Any]], twins: Sequence[Mapping[str, Any
             Finding.NOT_ESTIMABLE: "not estimable",
             Finding.PASS: f"within {limit:g} of each other",
         }
-        parts = [f"groups by {', '.join(names)} are {said[finding]}" for finding, names in named.items() if names]
+        parts = [
+            f"groups by {', '.join(names).replace('_', ' ')} are {said[finding]}"
+            for finding, names in named.items()
+            if names
+        ]
         words = "; ".join(parts)
     moved = [twin["feature"] for twin in twins if not twin["passes"]]
     if moved:

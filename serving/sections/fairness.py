@@ -66,7 +66,7 @@ def _groups(row: Mapping[str, Any], currency: str) -> Table:
     rows = [
         [
             group["group"],
-            f"{group['customers']:,}",
+            FEW if group["offer_rate"] is None else f"{group['customers']:,}",
             _share(group["offer_rate"]),
             _money(group["spent"]),
             _money(group["uplift"]),
