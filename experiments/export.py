@@ -145,13 +145,9 @@ def run_export(config: Config) -> Path:
     weeks = where.market.horizon.campaign_weeks
     parts = Parts(deployed.shop, chosen.policy, limit, weeks, deployed.gains, layout, manifest)
     leave_scorer(of_budget(config, "scorer"), parts, deployed.customers)
-    fair = judge_fairness(
-        load_customers(folder / "prepare"),
-        decided_by(deployed, start),
-        brought_to(config, history, deployed),
-        Decider(chosen.policy, known.context, layout, deployed.segments),
-        config.export.fairness,
-    )
+    decider = Decider(chosen.policy, known.context, layout, deployed.segments)
+    seen = decided_by(deployed, start), brought_to(config, history, deployed)
+    fair = judge_fairness(load_customers(folder / "prepare"), *seen, decider, config.export.fairness)
     write_json(of_budget(config, "fairness.json"), fair)
     report = _report(config, history, evaluation, chosen, priced, profiles, rows, deployed, manifest, fair)
     write_report(report, page)
