@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from campaigns.errors import InputError
+from evaluation.anytime import anytime_factor
 from evaluation.estimate import Estimate, Verdict
 from evaluation.off_policy.estimators import Terms
 from evaluation.off_policy.resampling import resampled_means
@@ -177,9 +178,7 @@ def with_asymptotic_sequence(terms: Terms, rounds: Rounds, tuned_for: int, risk:
     sums = _by_customer(_adjusted(terms.influence, rounds), rounds)
     groups = len(sums)
     error = float(np.sqrt(groups / (groups - 1) * float(sums @ sums))) / rounds.n
-    tune = (-2 * np.log(risk) + np.log(1 - 2 * np.log(risk))) / tuned_for
-    grown = groups * tune + 1
-    half = error * float(np.sqrt(2 * grown / (groups * tune) * np.log(np.sqrt(grown) / risk))) + terms.bias
+    half = error * anytime_factor(groups, tuned_for, risk) + terms.bias
     return _estimate(terms.value, error, (terms.value - half, terms.value + half), rounds, groups)
 
 
