@@ -95,4 +95,4 @@ def _more(data: Mapping[str, Any], currency: str) -> list[Note | Table]:
 
 def _chance(share: float) -> str:
     """Say a share of a thousand resamples, which prove nothing certain."""
-    return "under 1 %" if share < 0.005 else "over 99 %" if share > 0.995 else percent(share)
+    return "under 1 %" if share < 0.01 else "over 99 %" if share > 0.99 else percent(share)
